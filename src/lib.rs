@@ -64,3 +64,4 @@
 
 pub mod clock;
 pub mod limits;
+pub mod wire;
