@@ -63,5 +63,6 @@
 #![forbid(unsafe_code)]
 
 pub mod clock;
+pub mod journal;
 pub mod limits;
 pub mod wire;
