@@ -65,4 +65,5 @@
 pub mod clock;
 pub mod journal;
 pub mod limits;
+pub mod policy;
 pub mod wire;
