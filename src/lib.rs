@@ -66,4 +66,5 @@ pub mod clock;
 pub mod journal;
 pub mod limits;
 pub mod policy;
+pub mod session;
 pub mod wire;
