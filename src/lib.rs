@@ -62,7 +62,10 @@
 //! methods, events, admission, fields, entries, settings, limits, exit codes.
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "daemon")]
+pub mod args;
 pub mod clock;
+pub mod config;
 pub mod journal;
 pub mod limits;
 pub mod policy;
