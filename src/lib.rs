@@ -66,6 +66,7 @@
 pub mod args;
 pub mod clock;
 pub mod config;
+pub mod gateway;
 pub mod journal;
 pub mod limits;
 pub mod policy;

@@ -1,0 +1,73 @@
+//! What must hold after every step, whatever happened before. The simulation asks after each one.
+
+use std::collections::BTreeSet;
+
+use super::{Gateway, Stage};
+use crate::limits;
+use crate::session::Phase;
+
+impl Gateway {
+    /// Looks at everything that is kept in more than one place.
+    ///
+    /// # Errors
+    /// The first contradiction, in words.
+    pub fn check(&self) -> Result<(), String> {
+        self.check_stages()?;
+        self.check_deadlines()?;
+        self.check_bounds()
+    }
+
+    fn check_stages(&self) -> Result<(), String> {
+        let mut arriving = 0;
+        for (id, conn) in self.conns.iter() {
+            let (phase, stage) = (conn.session.phase(), &conn.stage);
+            let fits = match stage {
+                Stage::Arriving => matches!(phase, Phase::Accept | Phase::Head | Phase::Closing),
+                Stage::Challenged(_) => phase == Phase::Connect,
+                Stage::Deciding(_) => phase == Phase::Verdict,
+                Stage::Member(_) => phase == Phase::Open,
+                Stage::Leaving => matches!(phase, Phase::Closing | Phase::Closed),
+            };
+            // The peer's close is seen by the session first and by us with its next happening.
+            if !fits && !matches!(phase, Phase::Closing | Phase::Closed) {
+                return Err(format!("{id:?} is in phase {} and another stage", phase.name()));
+            }
+            arriving +=
+                usize::from(matches!(stage, Stage::Arriving | Stage::Challenged(_) | Stage::Deciding(_)));
+        }
+        if arriving != self.arriving {
+            return Err(format!("{arriving} connections arrive and {} are counted", self.arriving));
+        }
+        Ok(())
+    }
+
+    fn check_deadlines(&self) -> Result<(), String> {
+        let kept: BTreeSet<_> = self.conns.iter().filter_map(|(id, conn)| Some((conn.due?, id))).collect();
+        if kept != self.deadlines {
+            return Err("the deadlines of the connections are not those that are kept".to_owned());
+        }
+        for (id, conn) in self.conns.iter() {
+            if conn.due.is_none() && conn.session.phase() != Phase::Closed {
+                return Err(format!(
+                    "{id:?} waits in phase {} without a deadline",
+                    conn.session.phase().name()
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_bounds(&self) -> Result<(), String> {
+        let most =
+            self.setup.settings.tx_queue_bytes + limits::MESSAGE_BYTES_MAX + limits::TX_DROPPABLE_BYTES_MAX;
+        for (id, conn) in self.conns.iter() {
+            if conn.session.unsent() > most {
+                return Err(format!("{id:?} has {} unsent bytes", conn.session.unsent()));
+            }
+        }
+        if self.jobs.len() > limits::JOBS_PENDING_MAX {
+            return Err(format!("{} jobs wait", self.jobs.len()));
+        }
+        Ok(())
+    }
+}

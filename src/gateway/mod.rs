@@ -1,0 +1,415 @@
+//! All connections together, without I/O: [`Gateway`] takes [`Input`]s and gives [`Output`]s.
+//!
+//! Rule: values in, values out. No clock, no file, no socket; the same inputs give the same outputs, so that the
+//! simulation drives the production code.
+
+mod adopt;
+mod arrive;
+mod broadcast;
+mod check;
+mod conns;
+pub mod dispatch;
+pub mod event;
+mod gate;
+mod health;
+pub mod http;
+pub mod io;
+pub mod job;
+mod ledger;
+mod lifecycle;
+mod member;
+pub mod method;
+mod native;
+pub mod nodes;
+pub mod pairing;
+mod presence;
+mod saves;
+mod startup;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::Instant;
+
+use serde_json::json;
+use serde_json::value::RawValue;
+
+use crate::clock::Now;
+use crate::config::{OpenClaw, Settings};
+use crate::journal::{Entry, Field, Kind};
+use crate::policy::penalty::Penalty;
+use crate::policy::recheck::Proof;
+use crate::policy::scope::{self, Grant, Need, Outcome, Record};
+use crate::session::{Phase, Session};
+use crate::wire::Protocol;
+use crate::wire::connect::Client;
+
+use conns::Conns;
+use dispatch::Waiting;
+pub use io::{ConnId, Door, Entropy, Files, Input, Output, Peer, Ticket};
+
+/// Everything that the gateway is told about its surroundings; replaced as a whole on reload.
+#[derive(Debug, Clone)]
+pub struct Setup {
+    /// OpenClaw's own configuration.
+    pub openclaw: OpenClaw,
+    /// loopgate's settings.
+    pub settings: Settings,
+    /// Users whose processes count as local; the daemon's own uid unless the settings name others.
+    pub owners: Vec<u32>,
+    /// Further users that may connect with a valid secret.
+    pub allowed: Vec<u32>,
+    /// The port of the TCP listeners, if there are any: `Host` and `Origin` must name it.
+    pub port: Option<u16>,
+    /// This machine.
+    pub host: Host,
+}
+
+/// Facts about the machine that presence and health show.
+#[derive(Debug, Clone)]
+pub struct Host {
+    /// The host name.
+    pub name: String,
+    /// `linux 6.12.0` and the like.
+    pub platform: String,
+    /// `x64`, `arm64`: the name that OpenClaw gives the architecture.
+    pub arch: String,
+}
+
+/// All connections and what they share.
+pub struct Gateway {
+    setup: Arc<Setup>,
+    gate: gate::Gate,
+    penalties: Penalty,
+    pairing: pairing::Pairing,
+    saves: VecDeque<(u64, saves::Then)>,
+    /// `hello-ok.features`, the same for everybody.
+    features: Box<RawValue>,
+    conns: Conns<Conn>,
+    /// The earliest deadline of each connection that has one.
+    deadlines: BTreeSet<(Instant, ConnId)>,
+    /// Connections with messages left over from their turn.
+    backlog: VecDeque<ConnId>,
+    arriving: usize,
+    outputs: VecDeque<Output>,
+    entropy: Box<dyn Entropy>,
+    ledger: ledger::Ledger,
+    presence: presence::Presence,
+    /// When a change of the presence list is told.
+    presence_due: Option<Instant>,
+    nodes: nodes::Nodes,
+    health: health::Health,
+    live: Arc<job::Live>,
+    jobs: BTreeMap<Ticket, Waiting>,
+    last_ticket: u64,
+    started: Now,
+    boot_id: String,
+    /// OpenClaw's own pairings are being taken over.
+    importing: bool,
+    stopping: bool,
+    finished: bool,
+}
+
+/// One connection.
+struct Conn {
+    id: ConnId,
+    /// The id on the wire and in the journal.
+    name: String,
+    peer: Peer,
+    session: Session,
+    stage: Stage,
+    /// What stands in [`Gateway::deadlines`].
+    due: Option<Instant>,
+    /// Whether the shell knows that there is something to write.
+    flushing: bool,
+    /// Since when a peer that has a lot to take has taken nothing.
+    stalled: Option<Instant>,
+    /// Whether a byte has come.
+    spoke: bool,
+    /// What the head says about the way it came, if that is worth telling.
+    way: Option<Box<Way>>,
+}
+
+/// Headers that decide who a peer can be; kept for the journal if there is more than a loopback `Host`.
+struct Way {
+    host: Option<String>,
+    origin: Option<String>,
+    forwarded: Option<String>,
+}
+
+/// How far a connection has come; what belongs to a stage lives in it.
+enum Stage {
+    /// Before the challenge.
+    Arriving,
+    /// The challenge is out.
+    Challenged(arrive::Challenged),
+    /// `connect` came; the verdict waits for a file or for the disk.
+    Deciding(Box<arrive::Candidate>),
+    /// Admitted.
+    Member(Box<Member>),
+    /// Refused, answered or ended; what is owed is still being sent.
+    Leaving,
+}
+
+/// An admitted connection.
+struct Member {
+    client: Client,
+    protocol: Protocol,
+    grant: Arc<Grant>,
+    /// What it was admitted with, to look at again after a reload.
+    proof: Proof,
+    /// The number of the last event.
+    seq: u64,
+    next_tick: Instant,
+    /// Set for clients of protocol 4.
+    next_ping: Option<Instant>,
+    role_violations: u32,
+    presence_key: Option<String>,
+    subscriptions: native::Subscriptions,
+}
+
+/// Writes scope decisions of one connection to the ledger.
+struct Recorder<'a> {
+    ledger: &'a mut ledger::Ledger,
+    conn: &'a Conn,
+    field: Field,
+    request: Option<&'a str>,
+    now: Now,
+}
+
+impl Setup {
+    /// The version that clients are told: that of the settings, else our own.
+    fn server_version(&self) -> &str {
+        self.settings.server_version.as_deref().unwrap_or(env!("CARGO_PKG_VERSION"))
+    }
+}
+
+impl Gateway {
+    /// A gateway with the pairing store that `store` holds (`None`: there is no file yet).
+    ///
+    /// # Errors
+    /// The store cannot be understood; the text says why. It is left untouched.
+    pub fn new(
+        setup: Setup,
+        mut entropy: Box<dyn Entropy>,
+        store: Option<&[u8]>,
+        now: Now,
+    ) -> Result<Self, String> {
+        let boot_id = io::uuid(&mut *entropy);
+        let gate = gate::Gate::of(&setup);
+        let mut live = job::Live::default();
+        entropy.fill(&mut live.hash_key);
+        let mut gateway = Self {
+            ledger: ledger::Ledger::new(setup.settings.decisions_flush),
+            setup: Arc::new(setup),
+            penalties: Penalty::new(gate.tries),
+            gate,
+            pairing: pairing::Pairing::open(store)?,
+            saves: VecDeque::new(),
+            features: features(),
+            conns: Conns::new(),
+            deadlines: BTreeSet::new(),
+            backlog: VecDeque::new(),
+            arriving: 0,
+            outputs: VecDeque::new(),
+            entropy,
+            presence: presence::Presence::new(),
+            presence_due: None,
+            nodes: nodes::Nodes::default(),
+            health: health::Health::default(),
+            live: Arc::new(live),
+            jobs: BTreeMap::new(),
+            last_ticket: 0,
+            started: now,
+            boot_id,
+            importing: false,
+            stopping: false,
+            finished: false,
+        };
+        gateway.start(now);
+        Ok(gateway)
+    }
+
+    /// Whether one more connection may be accepted. While it is false the kernel's backlog waits.
+    pub fn accepting(&self) -> bool {
+        self.started() && self.conns.len() < self.setup.settings.connections
+    }
+
+    /// Takes note of something that happened.
+    pub fn handle(&mut self, input: Input<'_>, now: Now) {
+        match input {
+            Input::Bytes { conn, bytes } => self.bytes(conn, bytes, now),
+            Input::Eof { conn } => self.eof(conn, now),
+            Input::Lost { conn } => self.lost(conn, now),
+            Input::Sent { conn, bytes } => self.sent(conn, bytes, now),
+            Input::Done { ticket, outcome } => self.done(ticket, outcome, now),
+            Input::Saved { revision, result } => self.saved(revision, &result, now),
+            Input::Reload(setup) => self.reload(*setup, now),
+            Input::Stop => self.stop(now),
+        }
+    }
+
+    /// The next thing to do, or nothing.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        if let Some(entry) = self.ledger.poll() {
+            return Some(Output::Journal(entry));
+        }
+        self.outputs.pop_front()
+    }
+
+    /// When [`Gateway::expire`] has to be called next.
+    pub fn deadline(&self) -> Option<Instant> {
+        if !self.backlog.is_empty() {
+            // Left-over messages are handled in the next turn, which must not wait.
+            return Some(self.started.mono);
+        }
+        let conns = self.deadlines.first().map(|(at, _)| *at);
+        [conns, self.ledger.deadline(), self.health_deadline(), self.presence_due, self.nodes.deadline()]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// The unsent bytes of a connection, oldest first; empty for a connection that is gone.
+    pub fn outgoing(&self, conn: ConnId) -> &[u8] {
+        self.conns.get(conn).map_or(&[], |conn| conn.session.outgoing())
+    }
+
+    /// Whether the shell should read from this connection now. May change with every input about it; a connection that
+    /// must not be read keeps its bytes in the kernel.
+    pub fn wants_read(&self, conn: ConnId) -> bool {
+        self.conns.get(conn).is_some_and(|conn| conn.session.wants_read())
+    }
+
+    /// Whether a handshake would succeed: what READY=1 and /readyz say.
+    pub fn ready(&self) -> bool {
+        !self.stopping && self.started()
+    }
+
+    /// One line for `systemctl status`: connections, phases, runtime.
+    pub fn status_line(&self) -> String {
+        let members = self.conns.iter().filter(|(_, conn)| conn.member().is_some()).count();
+        let phase = if self.stopping { "stopping" } else { "ready" };
+        format!(
+            "{phase}: {members} clients, {} arriving, {} connections; no runtime",
+            self.arriving,
+            self.conns.len()
+        )
+    }
+
+    /// The version that clients are told.
+    fn server_version(&self) -> &str {
+        self.setup.server_version()
+    }
+
+    fn note(&mut self, entry: Entry, now: Now) {
+        self.ledger.note(entry, now);
+    }
+}
+
+impl Conn {
+    fn member(&self) -> Option<&Member> {
+        match &self.stage {
+            Stage::Member(member) => Some(member),
+            _ => None,
+        }
+    }
+
+    fn member_mut(&mut self) -> Option<&mut Member> {
+        match &mut self.stage {
+            Stage::Member(member) => Some(member),
+            _ => None,
+        }
+    }
+
+    /// The phase that the connection was in when what is told happened: a session that refuses is closing already.
+    fn phase(&self) -> Phase {
+        match (&self.stage, self.session.phase()) {
+            (Stage::Arriving, _) if !self.spoke => Phase::Accept,
+            (Stage::Arriving, _) => Phase::Head,
+            (Stage::Challenged(_), _) => Phase::Connect,
+            (Stage::Deciding(_), _) => Phase::Verdict,
+            (Stage::Member(_), _) => Phase::Open,
+            (Stage::Leaving, phase) => phase,
+        }
+    }
+
+    /// An entry with what is known of the connection.
+    fn entry(&self, kind: Kind, now: Now) -> Entry {
+        let entry = Entry::new(kind)
+            .with(Field::ConnId, self.name.clone())
+            .with(Field::Door, self.peer.door.name())
+            .with_some(Field::PeerUid, self.peer.uid)
+            .with_some(Field::PeerPid, self.peer.pid)
+            .with(Field::Phase, self.phase().name())
+            .with(Field::ElapsedUsec, micros(now, self.session.accepted()));
+        let entry = match &self.way {
+            Some(way) => entry
+                .with_some(Field::Host, way.host.clone())
+                .with_some(Field::Origin, way.origin.clone())
+                .with_some(Field::ForwardedBy, way.forwarded.clone()),
+            None => entry,
+        };
+        match &self.stage {
+            Stage::Member(member) => {
+                let entry =
+                    client_fields(entry, &member.client).with(Field::Protocol, member.protocol.number());
+                scope::describe(entry, &member.grant)
+            }
+            Stage::Deciding(candidate) => client_fields(entry, &candidate.connect.client)
+                .with(Field::Protocol, candidate.protocol.number())
+                .with(Field::Role, candidate.connect.role.clone())
+                .with(Field::ScopesRequested, candidate.connect.scopes.join(" ")),
+            Stage::Arriving | Stage::Challenged(_) | Stage::Leaving => entry,
+        }
+    }
+}
+
+impl Record for Recorder<'_> {
+    fn record(&mut self, subject: &'static str, need: Need, outcome: Outcome) {
+        let kind = match (self.field, outcome) {
+            (_, Outcome::Allow) => Kind::Allow,
+            (Field::Event, _) => Kind::Withhold,
+            _ => Kind::Deny,
+        };
+        let entry = || {
+            let entry = self
+                .conn
+                .entry(kind, self.now)
+                .with(self.field, subject)
+                .with(Field::ScopeRequired, need.name())
+                .with(Field::Decision, outcome.name())
+                .with_some(Field::RequestId, self.request.map(str::to_owned));
+            match kind {
+                Kind::Deny => entry.with(Field::Remedy, DENY_REMEDY),
+                _ => entry,
+            }
+        };
+        let subject = ledger::Subject { field: self.field, name: subject, outcome };
+        self.ledger.decide(self.conn.id, subject, entry, self.now);
+    }
+}
+
+/// `hello-ok.features`: what is served here, and nothing else.
+fn features() -> Box<RawValue> {
+    let methods: Vec<&str> =
+        method::METHODS.iter().filter(|row| row.is_advertised()).map(|row| row.name).collect();
+    let native = event::EVENTS.iter().filter(|row| row.source == event::Source::Native);
+    let events: Vec<&str> = native.map(|row| row.name).collect();
+    let features = json!({"methods": methods, "events": events, "capabilities": []});
+    serde_json::value::to_raw_value(&features).unwrap_or_default()
+}
+
+/// The fields that describe a client in its own words.
+fn client_fields(entry: Entry, client: &Client) -> Entry {
+    entry
+        .with(Field::ClientId, client.id.clone())
+        .with(Field::ClientMode, client.mode.clone())
+        .with(Field::ClientVersion, client.version.clone())
+}
+
+fn micros(now: Now, since: Instant) -> u64 {
+    u64::try_from(now.mono.saturating_duration_since(since).as_micros()).unwrap_or(u64::MAX)
+}
+
+const DENY_REMEDY: &str =
+    "let the client ask for the scope when it connects, or approve it: loopgate devices approve";
