@@ -66,6 +66,8 @@
 pub mod args;
 pub mod clock;
 pub mod config;
+#[cfg(feature = "daemon")]
+pub mod daemon;
 pub mod gateway;
 pub mod journal;
 pub mod limits;
