@@ -64,6 +64,8 @@
 
 #[cfg(feature = "daemon")]
 pub mod args;
+#[cfg(feature = "cli")]
+pub mod cli;
 pub mod clock;
 pub mod config;
 #[cfg(feature = "daemon")]
