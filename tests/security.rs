@@ -1,0 +1,46 @@
+//! The attacks of the project's security table, each under its number, against the real daemon over real sockets.
+//!
+//! Some rows are not here:
+//! - S22 (no long-lived secret in a setup code): loopgate makes none; its codes are OpenClaw's.
+//! - S28 (who owns the upstream port): there is no upstream leg.
+//! - S33, S34, S35 (units, signals to others, discovery) are held by reading: nothing of a user's goes into a unit,
+//!   nobody is signalled, nothing is announced.
+//! - S36 (forged activation) is `tests/daemon/activation.rs`.
+//! - S37 to S40 (restored connections) need the hand-over; a restart closes every connection with 1012.
+#![cfg(feature = "daemon")]
+#![allow(
+    clippy::duration_suboptimal_units,
+    clippy::expect_used,
+    clippy::format_collect,
+    clippy::format_push_string,
+    clippy::indexing_slicing,
+    clippy::needless_pass_by_value,
+    clippy::ok_expect,
+    clippy::print_stderr,
+    clippy::print_stdout,
+    clippy::unchecked_time_subtraction,
+    clippy::unwrap_used,
+    missing_docs,
+    unreachable_pub,
+    reason = "a panic is how a test fails, and nobody calls a test"
+)]
+
+mod common;
+#[path = "security/doors.rs"]
+mod doors;
+#[path = "security/floods.rs"]
+mod floods;
+#[path = "security/grants.rs"]
+mod grants;
+#[path = "common/live.rs"]
+#[allow(dead_code, reason = "each test file uses its part of it")]
+mod live;
+#[path = "security/pairing.rs"]
+mod pairing;
+#[allow(dead_code, reason = "each test file uses its part of it")]
+#[path = "daemon/rig.rs"]
+mod rig;
+#[path = "security/secrets.rs"]
+mod secrets;
+#[path = "security/stranger.rs"]
+mod stranger;
