@@ -1,0 +1,69 @@
+# loopgate. `make help` lists the targets.
+
+CARGO  ?= cargo
+# Where `install` puts things; DESTDIR is for packages.
+PREFIX ?= /usr/local
+# The port that `run` serves.
+PORT   ?= 18789
+
+BINS ?= target/release
+RUN  := $(CURDIR)/target/run
+# systemd looks here whatever the prefix is.
+SYSTEMD := /usr/lib/systemd
+
+.DEFAULT_GOAL := help
+.PHONY: help build run check test test-rust test-machine compat doc install clean soak
+
+help: ## List the targets
+	@sed -n 's/^\([a-z-]*\):.* ## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | while IFS="$$(printf '\t')" read -r name text; \
+	    do printf '%-14s %s\n' "$$name" "$$text"; done
+
+build: ## Build loopgated and loopgate into target/release
+	$(CARGO) build --locked --release --bins
+
+run: build ## Serve port 18789 of this machine from target/run, under systemd-socket-activate
+	@tests/serve $(BINS) $(RUN) $(PORT)
+
+check: ## Format, lints, the core alone, documentation and the layers; no test
+	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+	$(CARGO) check --locked --no-default-features --lib
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --no-deps
+	$(CARGO) test --locked --test layers
+
+test: check test-rust build test-machine compat ## Everything, on a fresh machine too: installs what it needs (as root)
+
+test-rust: ## Unit and product tests, simulation, recorded conversations, the binary under socket activation
+	$(CARGO) test --locked
+
+test-machine: build ## The journal and the units in a booted Debian machine (as root)
+	tests/machine/journal $(BINS)
+
+compat: build ## Real OpenClaw clients of both protocols, and their Control UIs, against loopgated
+	tests/compat/install
+	python3 tests/compat --bins=$(BINS)
+
+soak: build ## The same, each command 20 times in a row and 8 at once, each page for five minutes; 100,000 handshakes; Debian 13's rustc
+	tests/machine/msrv
+	LOOPGATE_HANDSHAKES=100000 $(CARGO) test --locked --release --test handshakes
+	tests/compat/install
+	ROUNDS=20 PARALLEL=8 HOLD=300 python3 tests/compat --bins=$(BINS)
+
+doc: ## The crate's documentation, with private items, into target/doc
+	$(CARGO) doc --locked --no-deps --document-private-items
+
+install: ## Install into DESTDIR and PREFIX what `make build` has built
+	install -D -m 755 $(BINS)/loopgated $(DESTDIR)$(PREFIX)/bin/loopgated
+	install -D -m 755 $(BINS)/loopgate $(DESTDIR)$(PREFIX)/bin/loopgate
+	set -e; for unit in units/*.* units/user/*.*; do \
+	    case $$unit in units/user/*) kind=user;; *) kind=system;; esac; \
+	    sed 's|^ExecStart=/usr/bin/|ExecStart=$(PREFIX)/bin/|' "$$unit" | \
+	        install -D -m 644 /dev/stdin "$(DESTDIR)$(SYSTEMD)/$$kind/$${unit##*/}"; done
+	set -e; for page in $(wildcard packaging/man/*.[0-9]); do \
+	    install -D -m 644 "$$page" "$(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$${page##*/}"; done
+	install -D -m 644 packaging/catalog/loopgate.catalog $(DESTDIR)$(SYSTEMD)/catalog/loopgate.catalog
+	test -e $(DESTDIR)/etc/loopgate/loopgate.conf || \
+	    install -D -m 644 packaging/loopgate.conf $(DESTDIR)/etc/loopgate/loopgate.conf
+
+clean: ## Remove target, the installed clients and the test machine included
+	$(CARGO) clean
