@@ -45,7 +45,8 @@ const fn span_ms(default: u64, min: u64, max: u64) -> Span {
 /// From accept to `hello-ok`. OpenClaw 2026.3.13 gave 3 s, less than its own command line needs to load on a busy
 /// machine; 2026.9.6 gives 15 s.
 pub const HANDSHAKE: Span = span_ms(15_000, 1_000, 120_000);
-/// From accept to the end of the HTTP head; a part of [`HANDSHAKE`]. The head is the first thing any client writes.
+/// From the first byte to the end of the HTTP head; within [`HANDSHAKE`]. Clients connect and then load for seconds
+/// (2026.3.13, eight at once: six) before they write the head, but they write it in one piece.
 pub const HEAD: Span = span_ms(5_000, 500, 60_000);
 /// From the close frame (or the last byte of an HTTP answer) to the peer's own end.
 pub const CLOSING: Span = span_ms(2_000, 100, 30_000);

@@ -179,13 +179,13 @@ fn a_silent_peer_is_closed_at_its_deadline_with_a_reason() {
 
 #[test]
 fn a_peer_that_never_spoke_is_told_from_one_that_broke_off() {
-    for (bytes, phase) in [(&b""[..], "accept"), (b"GET / HT", "head")] {
+    for (bytes, phase, millis) in [(&b""[..], "accept", 15_001), (b"GET / HT", "head", 5_001)] {
         let mut world = World::token();
         let conn = world.accept();
         if !bytes.is_empty() {
             world.bytes(conn, bytes);
         }
-        world.sleep(Duration::from_millis(5_001));
+        world.sleep(Duration::from_millis(millis));
         assert_eq!(world.last(Kind::Refuse, Field::Phase).as_deref(), Some(phase));
         let reason = world.last(Kind::Refuse, Field::CloseReason).unwrap();
         assert!(reason.contains(phase), "{reason}");

@@ -77,7 +77,7 @@ impl Gateway {
     pub(super) fn bytes(&mut self, id: ConnId, bytes: &[u8], now: Now) {
         if let Some(conn) = self.conns.get_mut(id) {
             conn.spoke = true;
-            conn.session.receive(bytes);
+            conn.session.receive(bytes, now);
             self.advance(id, now);
         }
     }

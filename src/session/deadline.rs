@@ -1,9 +1,11 @@
 //! How long a connection may stay where it is, and what is said to one that stayed longer.
 //!
-//! Rule: a deadline counts from accept, whatever the peer does meanwhile; one byte at a time buys no time. The text
-//! names the span, the phase and what was missing.
+//! Rule: nobody is let in later than the handshake span after accept, whatever it does meanwhile; one byte at a time
+//! buys no time. A head has a shorter span of its own, from its first byte: real clients connect and then load for
+//! seconds before they write, but whoever writes half a head has no such excuse. The text names the span, the phase
+//! and what was missing.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::phase::{Deadline, Event, Phase};
 use super::{End, Session, State};
@@ -16,8 +18,16 @@ impl Session {
     pub fn deadline(&self) -> Option<Instant> {
         match self.phase().row().deadline {
             Deadline::None => None,
-            Deadline::Head => self.accepted.checked_add(self.head_span()),
-            Deadline::Handshake => self.accepted.checked_add(self.spans.handshake),
+            Deadline::Head => {
+                let began = match &self.state {
+                    State::HeadPart(_, began) => *began,
+                    State::HeadGiven(asked) => asked.began,
+                    _ => self.accepted,
+                };
+                let head = began.checked_add(self.spans.head);
+                [head, self.handshake_deadline()].into_iter().flatten().min()
+            }
+            Deadline::Handshake => self.handshake_deadline(),
             Deadline::Closing => match &self.state {
                 State::Closing(closing) => closing.until(),
                 _ => None,
@@ -46,9 +56,8 @@ impl Session {
         refusal
     }
 
-    /// The head has to come within the handshake.
-    fn head_span(&self) -> Duration {
-        self.spans.head.min(self.spans.handshake)
+    fn handshake_deadline(&self) -> Option<Instant> {
+        self.accepted.checked_add(self.spans.handshake)
     }
 
     fn lateness(&self) -> Refusal {
@@ -56,7 +65,7 @@ impl Session {
         let (rule, missing, remedy) = match &self.state {
             State::Accept => ("deadline-accept", "nothing was sent".to_owned(), REMEDY_SILENT),
             State::HeadGiven(_) => ("deadline-head", "no answer to the request".to_owned(), REMEDY_LOADED),
-            State::HeadPart(_) => {
+            State::HeadPart(..) => {
                 ("deadline-head", format!("half an http head ({bytes} bytes)"), REMEDY_SLOW)
             }
             State::Connect { given: true, .. } | State::Verdict => {
@@ -68,7 +77,7 @@ impl Session {
             _ => ("deadline-connect", "no connect".to_owned(), REMEDY_SLOW),
         };
         let (span, name) = match self.phase() {
-            Phase::Accept | Phase::Head => (self.head_span(), "head"),
+            Phase::Head => (self.spans.head.min(self.spans.handshake), "head"),
             _ => (self.spans.handshake, "handshake"),
         };
         let phase = self.phase().name();
@@ -80,6 +89,6 @@ impl Session {
 }
 
 const REMEDY_SILENT: &str =
-    "a port scan or a preconnecting browser does this; for a slow client raise the head span";
+    "a port scan or a preconnecting browser does this; for a slow client raise the handshake span";
 const REMEDY_SLOW: &str = "look at what keeps the client busy (load, swap), or raise the handshake span";
 const REMEDY_LOADED: &str = "look at the disk and the load of this machine; the request was complete";

@@ -52,7 +52,7 @@ pub struct Session {
 pub struct Spans {
     /// From accept to admission.
     pub handshake: Duration,
-    /// From accept to the end of the HTTP head.
+    /// From the first byte to the end of the HTTP head.
     pub head: Duration,
     /// From our last word to the peer's end.
     pub closing: Duration,
@@ -62,8 +62,8 @@ pub struct Spans {
 #[derive(Debug)]
 enum State {
     Accept,
-    /// A part of the head is here.
-    HeadPart(head::Progress),
+    /// A part of the head is here, and since when.
+    HeadPart(head::Progress, Instant),
     /// The head was handed out.
     HeadGiven(Asked),
     Connect {
@@ -81,6 +81,8 @@ enum State {
 /// What remains of a head that was handed out.
 #[derive(Debug)]
 struct Asked {
+    /// When the head began to come.
+    began: Instant,
     /// The answer that makes a WebSocket of the connection, if that was asked for.
     upgrade: Option<Upgrade>,
     /// The method was HEAD.
@@ -114,13 +116,13 @@ impl Session {
 
     /// Takes in bytes of the peer. How many are held is bounded if the caller reads at most
     /// [`limits::READ_TURN_BYTES_MAX`] at once, and only while [`Session::wants_read`].
-    pub fn receive(&mut self, bytes: &[u8]) {
+    pub fn receive(&mut self, bytes: &[u8], now: Now) {
         if bytes.is_empty() || self.phase() == Phase::Closed {
             return;
         }
         self.rx.push(bytes);
         if self.phase() == Phase::Accept {
-            self.step(Event::Byte, |_| State::HeadPart(head::Progress::default()));
+            self.step(Event::Byte, |_| State::HeadPart(head::Progress::default(), now.mono));
         }
         self.listen();
     }
@@ -149,7 +151,7 @@ impl Session {
         let (held, owed) = (self.rx.len(), self.tx.len());
         !self.eof
             && match &self.state {
-                State::Accept | State::HeadPart(_) | State::HeadGiven(_) => held < limits::HEAD_BYTES_MAX,
+                State::Accept | State::HeadPart(..) | State::HeadGiven(_) => held < limits::HEAD_BYTES_MAX,
                 State::Connect { .. } | State::Verdict => held.max(owed) < limits::QUEUED_BYTES_MAX,
                 // A message may be larger than a turn; but small ones must not pile up behind each other.
                 State::Open(_) => {
@@ -167,7 +169,7 @@ impl Session {
     /// The next thing that the gateway has to know. `None`: nothing for now.
     pub fn poll(&mut self, now: Now) -> Option<Happening> {
         match &mut self.state {
-            State::Accept | State::HeadPart(_) => self.poll_head(now),
+            State::Accept | State::HeadPart(..) => self.poll_head(now),
             State::Connect { given: false, .. } | State::Open(_) => self.poll_frames(now),
             State::HeadGiven(_) => None,
             State::Connect { .. } | State::Verdict => self.poll_eof(),
@@ -287,14 +289,14 @@ impl Session {
 
     fn poll_head(&mut self, now: Now) -> Option<Happening> {
         let eof = self.eof;
-        let due = match &mut self.state {
-            State::HeadPart(progress) => progress.is_due(self.rx.waiting(), eof),
-            _ => false,
+        let (due, began) = match &mut self.state {
+            State::HeadPart(progress, began) => (progress.is_due(self.rx.waiting(), eof), *began),
+            _ => (false, self.accepted),
         };
         match if due { Head::parse(self.rx.waiting()) } else { Ok(None) } {
             Ok(Some((head, len))) => {
                 self.rx.skip(len);
-                let asked = Asked { upgrade: head.take_upgrade(), head_only: head.method() == "HEAD" };
+                let asked = Asked { began, upgrade: head.take_upgrade(), head_only: head.method() == "HEAD" };
                 self.state = State::HeadGiven(asked);
                 Some(Happening::Head(head))
             }
@@ -408,7 +410,7 @@ impl State {
     fn phase(&self) -> Phase {
         match self {
             Self::Accept => Phase::Accept,
-            Self::HeadPart(_) | Self::HeadGiven(_) => Phase::Head,
+            Self::HeadPart(..) | Self::HeadGiven(_) => Phase::Head,
             Self::Connect { .. } => Phase::Connect,
             Self::Verdict => Phase::Verdict,
             Self::Open(_) => Phase::Open,

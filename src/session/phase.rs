@@ -29,7 +29,7 @@ pub enum Phase {
 pub enum Deadline {
     /// None: nothing is awaited that the peer owes.
     None,
-    /// The head span, from accept.
+    /// The head span, from the first byte, and never beyond the handshake span.
     Head,
     /// The handshake span, from accept.
     Handshake,
@@ -135,7 +135,7 @@ pub fn next(phase: Phase, event: Event) -> Option<Phase> {
 const ACCEPT: PhaseRow = PhaseRow {
     phase: Phase::Accept,
     name: "accept",
-    deadline: Deadline::Head,
+    deadline: Deadline::Handshake,
     bytes_max: limits::HEAD_BYTES_MAX,
     on_deadline: "HTTP 408, then closing",
     doc: "accepted, and not a byte came yet",

@@ -27,7 +27,7 @@ fn phases_have_their_deadlines_and_limits() {
         item.says(row.on_deadline.trim_start_matches("none: "));
         item.says(&match row.deadline {
             Deadline::None => "no deadline".to_owned(),
-            Deadline::Head => format!("deadline: head, {} ms from accept", millis(HEAD.default)),
+            Deadline::Head => format!("deadline: head, {} ms from the first byte", millis(HEAD.default)),
             Deadline::Handshake => {
                 format!("deadline: handshake, {} ms from accept", millis(HANDSHAKE.default))
             }

@@ -92,7 +92,7 @@ fn s27_who_is_silent_is_closed_at_the_deadline_of_the_phase() {
     let settings = "{handshake: {timeoutMs: 1500, headTimeoutMs: 700, closingTimeoutMs: 500}}";
     let gate = Gate::new(&format!("mode: 'token', token: '{TOKEN}'"), settings);
     let upgrade = head(gate.port, "/", "");
-    // Nothing, and half a head: HTTP 408 when the head's time is over.
+    // Nothing, and half a head: HTTP 408 when the handshake's or the head's time is over.
     for part in [&b""[..], &upgrade.as_bytes()[..40]] {
         let (answer, took) = timed(|| {
             let mut stream = dial(gate.port);

@@ -33,15 +33,36 @@ fn late(rig: &mut Rig, span: Duration) -> (&'static str, String) {
 #[test]
 fn nothing_was_ever_sent() {
     let mut rig = Rig::new();
-    let (rule, reason) = late(&mut rig, SPANS.head);
+    let (rule, reason) = late(&mut rig, SPANS.handshake);
     assert_eq!(
         (rule, reason.as_str()),
-        ("deadline-accept", "head deadline: nothing was sent within 5000 ms (phase accept)")
+        ("deadline-accept", "handshake deadline: nothing was sent within 15000 ms (phase accept)")
     );
     let answer = String::from_utf8(rig.written.clone()).unwrap();
     assert!(answer.starts_with("HTTP/1.1 408 Request Timeout\r\n"), "{answer}");
     assert!(answer.ends_with(&format!("\r\n\r\n{reason}\n")), "{answer}");
     assert!(rig.half_closed);
+}
+
+/// A client that connects and then loads for seconds gets in; the head's own clock starts with its first byte.
+#[test]
+fn a_head_that_begins_late_has_its_whole_span() {
+    let mut rig = Rig::new();
+    rig.later(Duration::from_secs(8));
+    assert_eq!(rig.expire(), None);
+    rig.bytes(&upgrade_request()[..20]);
+    assert_eq!(rig.session.deadline(), Some(rig.now.mono + SPANS.head));
+    rig.later(SPANS.head - TICK);
+    assert_eq!(rig.expire(), None);
+    rig.bytes(&upgrade_request()[20..]);
+    assert_eq!(rig.session.phase(), Phase::Connect);
+
+    // But never beyond the handshake span.
+    let mut rig = Rig::new();
+    let accepted = rig.now.mono;
+    rig.later(Duration::from_secs(12));
+    rig.bytes(b"GET / HT");
+    assert_eq!(rig.session.deadline(), Some(accepted + SPANS.handshake));
 }
 
 #[test]
@@ -61,6 +82,8 @@ fn a_byte_at_a_time_buys_no_time() {
         rig.later(Duration::from_millis(100));
         rig.bytes(&[*byte]);
     }
+    // The first byte came at 100 ms, the last at 4.9 s.
+    rig.later(Duration::from_millis(100));
     assert_eq!(rig.expire(), None);
     rig.later(Duration::from_millis(100));
     assert_eq!(rig.expire().unwrap().rule, "deadline-head");

@@ -143,7 +143,7 @@ fn an_end_without_a_close_frame_tells_what_was_unfinished() {
 #[test]
 fn a_message_that_came_with_the_end_still_counts() {
     let mut rig = Rig::open();
-    rig.session.receive(&text("last"));
+    rig.session.receive(&text("last"), rig.now);
     rig.session.eof();
     rig.pump();
     assert_eq!(rig.messages[1], "last");
@@ -165,7 +165,7 @@ fn a_broken_connection_is_over_at_once() {
 fn nothing_happens_after_the_end() {
     let mut rig = Rig::at(Phase::Closed);
     let told = rig.told.len();
-    rig.session.receive(&text("late"));
+    rig.session.receive(&text("late"), rig.now);
     rig.session.eof();
     rig.session.lost();
     rig.session.admit();

@@ -25,7 +25,7 @@ fn what_waits_for_the_verdict_is_bounded() {
     let mut rig = Rig::deciding();
     rig.bytes(&vec![0; limits::QUEUED_BYTES_MAX - 1]);
     assert!(rig.session.wants_read());
-    rig.session.receive(&[0]);
+    rig.session.receive(&[0], rig.now);
     assert!(!rig.session.wants_read());
 }
 

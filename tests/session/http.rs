@@ -197,7 +197,7 @@ fn a_header_value_cannot_add_a_line() {
 fn a_peer_that_has_ended_its_side_gets_its_answer() {
     let mut rig = Rig::new();
     rig.blocked = true;
-    rig.session.receive(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    rig.session.receive(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", rig.now);
     rig.session.eof();
     rig.pump();
     assert_eq!((rig.session.phase(), &rig.end), (Phase::Closing, &None), "unsent");

@@ -55,7 +55,7 @@ fn empty_fragments_do_not_pile_up() {
 #[test]
 fn unread_messages_are_bounded() {
     let mut rig = Rig::open();
-    rig.session.receive(&text("0123456789").repeat(limits::READ_TURN_BYTES_MAX / 16));
+    rig.session.receive(&text("0123456789").repeat(limits::READ_TURN_BYTES_MAX / 16), rig.now);
     assert!(!rig.session.wants_read());
     rig.pump();
     assert!(rig.session.wants_read());

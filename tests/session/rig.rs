@@ -139,7 +139,7 @@ impl Rig {
     pub(crate) fn bytes(&mut self, bytes: &[u8]) {
         for turn in bytes.chunks(limits::READ_TURN_BYTES_MAX) {
             if self.session.wants_read() {
-                self.session.receive(turn);
+                self.session.receive(turn, self.now);
             } else {
                 assert!(self.session.phase() == Phase::Closed, "stuck in {:?}", self.session.phase());
             }

@@ -87,7 +87,7 @@ fn the_session_follows_the_table() {
 fn cause(rig: &mut Rig, phase: Phase, event: Event) -> Option<Phase> {
     let (session, now) = (&mut rig.session, rig.now);
     match event {
-        Event::Byte => session.receive(b"G"),
+        Event::Byte => session.receive(b"G", now),
         Event::Upgrade if phase == Phase::Head => return Some(whole_head(|rig| rig.session.upgrade())),
         Event::Answer if phase == Phase::Head => {
             return Some(whole_head(|rig| rig.session.answer(&HttpAnswer::text(200, "ok"), rig.now)));
@@ -100,7 +100,7 @@ fn cause(rig: &mut Rig, phase: Phase, event: Event) -> Option<Phase> {
         Event::Finish => session.finish(&stopping(), now),
         Event::PeerClose if matches!(phase, Phase::Accept | Phase::Head) => return None,
         Event::PeerClose => {
-            session.receive(&close(1000, ""));
+            session.receive(&close(1000, ""), now);
             if phase != Phase::Closing {
                 // The echo is unsent yet, so this is not the end.
                 assert!(session.poll(now).is_none());
@@ -122,7 +122,7 @@ fn cause(rig: &mut Rig, phase: Phase, event: Event) -> Option<Phase> {
 /// The phase after `tell` was told to a session whose head is whole.
 fn whole_head(tell: impl Fn(&mut Rig)) -> Phase {
     let mut rig = Rig::new();
-    rig.session.receive(&upgrade_request());
+    rig.session.receive(&upgrade_request(), rig.now);
     drop(rig.session.poll(rig.now));
     tell(&mut rig);
     rig.session.phase()

@@ -126,7 +126,7 @@ pub const SETTINGS: &[Setting] = &[
     Setting {
         key: "handshake.headTimeoutMs",
         kind: Kind::Millis(limits::HEAD),
-        help: "From accept to the end of the HTTP request head; a part of handshake.timeoutMs, so at most that.",
+        help: "From the first byte to the end of the HTTP request head, within handshake.timeoutMs, so at most that.",
     },
     Setting {
         key: "handshake.closingTimeoutMs",
