@@ -80,6 +80,12 @@ pub const BUFFER_KEEP_BYTES: usize = 4 * 1024;
 pub const FRAMING_BUFFER_BYTES: usize = 4 * 1024;
 /// Frame headers of one fragmented message: more than 4,000 fragments. No client is known to send any.
 pub const FRAGMENT_HEADERS_BYTES_MAX: usize = 64 * 1024;
+/// The header of a WebSocket frame, mask included (RFC 6455 section 5.2).
+pub const FRAME_HEADER_BYTES_MAX: usize = 14;
+/// The payload of a control frame (RFC 6455 section 5.5).
+pub const CONTROL_BYTES_MAX: usize = 125;
+/// The reason in a peer's close frame: a control frame's payload but for the code.
+pub const PEER_REASON_BYTES_MAX: usize = CONTROL_BYTES_MAX - 2;
 /// `policy.tickIntervalMs`: clients give up after two intervals of silence.
 pub const TICK: Duration = Duration::from_secs(30);
 /// WebSocket pings to clients of protocol 4, as their own gateway sends them.
@@ -109,6 +115,17 @@ pub const CONNECTIONS: Count = count(CONNECTIONS_MAX, 16, 65_536);
 /// of half-open ones keeps nobody out; what is left of [`CONNECTIONS_MAX`] is for those who are admitted.
 pub const ARRIVING_MAX: usize = 12_288;
 
+// -- a session that is handed over --
+
+/// Unread bytes in the phases accept and head: one read beyond what is enough for a verdict.
+pub const HELD_HEAD_BYTES_MAX: usize = HEAD_BYTES_MAX + READ_TURN_BYTES_MAX;
+/// Unread bytes before admission: one read beyond what may wait.
+pub const HELD_CONNECT_BYTES_MAX: usize = QUEUED_BYTES_MAX + READ_TURN_BYTES_MAX;
+/// Unread bytes after admission: the largest frame but for a byte, and one read.
+pub const HELD_OPEN_BYTES_MAX: usize = MESSAGE_BYTES_MAX + FRAME_HEADER_BYTES_MAX + READ_TURN_BYTES_MAX;
+/// Unwritten bytes: what the settings may allow at most, and the message with which it was too much.
+pub const HELD_TX_BYTES_MAX: usize = TX_QUEUE_BYTES.max + MESSAGE_BYTES_MAX;
+
 // -- the shell --
 
 /// Listeners that may be handed over: both loopback families and the owner's socket, and room for a second set.
@@ -131,8 +148,43 @@ pub const NOTICES_QUEUED_MAX: usize = 16;
 pub const REPORTS_QUEUED_MAX: usize = JOBS_PENDING_MAX + 16;
 /// What threads get at the end to write what is queued.
 pub const FAREWELL: Duration = Duration::from_secs(1);
+/// How long a start that failed holds back the next one: a loop of them costs next to nothing, and whoever corrects the
+/// configuration hardly waits.
+pub const START_FAILED_PAUSE: Duration = Duration::from_secs(1);
 /// Text of `/proc/net/tcp` that is searched where the kernel answers no exact question: about 27,000 sockets.
 pub const PROC_NET_BYTES_MAX: u64 = 4 * 1024 * 1024;
+
+// -- the hand-over --
+
+/// What the memory file may hold in bytes. A planned stop saves what is unread and unwritten, too, and writes as much as
+/// this in 200 ms; who does not fit in any more ends with the process.
+pub const HANDOVER_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// Records that are copied to the end of the memory file in one turn to make room.
+pub const HANDOVER_TIDY_TURN_MAX: usize = 64;
+/// Sockets in one message: the kernel's own bound (`SCM_MAX_FD`).
+pub const HANDOVER_BATCH_MAX: usize = 253;
+/// Connections that are parked one by one before those that are still there are moved on together. A socket pair takes
+/// 278 messages at the kernel's default buffer size.
+pub const HANDOVER_YOUNG_MAX: usize = 128;
+/// Messages in the lot of those that stay, before it is swept; see [`HANDOVER_YOUNG_MAX`].
+pub const HANDOVER_MESSAGES_MAX: usize = 160;
+/// Messages that are looked at in one turn of a sweep: each moves up to [`HANDOVER_BATCH_MAX`] sockets, in 50 us.
+pub const HANDOVER_SWEEP_TURN_MAX: usize = 4;
+/// Parked connections that may be dead without a sweep, beside a part of those that live. In sum with [`CONNECTIONS_MAX`]
+/// it has to stay below the unit's `LimitNOFILE=`, for the kernel counts parked sockets against it.
+pub const HANDOVER_DEAD_MIN: usize = 256;
+/// How long a dead connection may stay parked: until then the kernel keeps its socket.
+pub const HANDOVER_DEAD_MAX: Duration = Duration::from_secs(5);
+/// Entries that the service manager may hand back beside the listeners. Ours are 5, and 10 while they are replaced; what
+/// else a unit may have been given to keep must not stand in the way of a start.
+pub const HANDOVER_STORED_MAX: usize = 1_024;
+/// Processes in a row that may end while they take over before what they take over is given up: it is then the cause. One
+/// that is killed by hand at just that moment is no reason yet.
+pub const HANDOVER_ATTEMPTS_MAX: u64 = 8;
+/// How long a planned stop waits for the disk before it says so to those who wait.
+pub const HANDOVER_SETTLE: Duration = Duration::from_secs(2);
+/// How often what all connections share is saved while it changes.
+pub const HANDOVER_SHARE: Duration = Duration::from_millis(200);
 
 // -- memory of things --
 

@@ -32,3 +32,5 @@ mod penalty;
 mod product;
 #[path = "policy/recheck.rs"]
 mod recheck;
+#[path = "policy/saved.rs"]
+mod saved;

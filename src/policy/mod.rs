@@ -13,6 +13,7 @@ pub mod penalty;
 pub mod recheck;
 mod refusals;
 pub mod rules;
+pub mod saved;
 pub mod scope;
 pub mod secret;
 pub mod surroundings;

@@ -7,8 +7,11 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
-/// What the `Host` header names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+use serde::{Deserialize, Serialize};
+
+/// What the `Host` header names. A stored format: a hand-over carries the names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum HostClass {
     /// No such header: HTTP/1.0, or a client that writes none.
     Absent,
@@ -18,8 +21,9 @@ pub enum HostClass {
     Foreign,
 }
 
-/// What the `Origin` header names.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+/// What the `Origin` header names. A stored format: a hand-over carries the names.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum OriginClass {
     /// No such header: not a page in a browser, for every browser sends one.
     Absent,
@@ -31,8 +35,9 @@ pub enum OriginClass {
     Foreign,
 }
 
-/// An origin in its one spelling: lower case, no port where it is the scheme's own.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+/// An origin in its one spelling: lower case, no port where it is the scheme's own. In JSON it is that text.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
 pub struct Origin {
     scheme: String,
     host: String,
@@ -133,6 +138,20 @@ impl FromStr for Origin {
         let scheme = scheme.to_ascii_lowercase();
         let port = port.filter(|port| default_port(&scheme) != Some(*port));
         Ok(Self { scheme, host: host.to_ascii_lowercase(), port })
+    }
+}
+
+impl TryFrom<String> for Origin {
+    type Error = NotAnOrigin;
+
+    fn try_from(text: String) -> Result<Self, NotAnOrigin> {
+        text.parse()
+    }
+}
+
+impl From<Origin> for String {
+    fn from(origin: Origin) -> Self {
+        origin.to_string()
     }
 }
 

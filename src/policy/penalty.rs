@@ -4,14 +4,17 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
+use serde::{Deserialize, Serialize};
+
 use super::facts::PeerClass;
 use super::origin::{Origin, OriginClass};
 use super::surroundings::Surroundings;
 use crate::clock::Now;
 use crate::limits::PENALTY_SOURCES_MAX;
 
-/// Who an attempt is put down to.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+/// Who an attempt is put down to. A stored format: a hand-over carries the names.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Source {
     /// The owner's and root's own programs, without browser and proxy.
     Owner,
@@ -25,8 +28,9 @@ pub enum Source {
     Browser(OriginKey),
 }
 
-/// An origin as a key.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+/// An origin as a key. A stored format: a hand-over carries the names.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum OriginKey {
     /// Our own pages, under whatever name of this machine.
     Own,
@@ -58,14 +62,17 @@ pub struct Penalty {
     overflow: Count,
 }
 
-/// One source's count as plain values, relative to now: what a hand-over carries.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// One source's count as plain values, relative to the time of [`Penalty::export`]: what a hand-over carries. A stored
+/// format, in which spans are whole microseconds; a field that is added needs a default.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tally {
     /// Whose.
     pub source: Source,
     /// How long ago each remembered failure was, oldest first.
+    #[serde(default, with = "micros::list")]
     pub failures_age: Vec<Duration>,
     /// How much of a lockout is left.
+    #[serde(default, with = "micros::option", skip_serializing_if = "Option::is_none")]
     pub locked: Option<Duration>,
 }
 
@@ -137,7 +144,8 @@ impl Penalty {
         self.sources.iter().map(tally).collect()
     }
 
-    /// Remembers what [`Penalty::export`] gave; times that this machine's clock cannot express are left out.
+    /// Remembers what [`Penalty::export`] gave; times that this machine's clock cannot express are left out. `now` is
+    /// the time of the export if this clock can show it, so that the time between counts; else the present.
     pub fn import(&mut self, tallies: impl IntoIterator<Item = Tally>, now: Now) {
         for tally in tallies.into_iter().take(PENALTY_SOURCES_MAX) {
             let failures = tally.failures_age.iter().filter_map(|age| now.mono.checked_sub(*age)).collect();
@@ -196,5 +204,52 @@ impl Count {
         self.failures.clear();
         self.locked_until = now.mono.checked_add(tries.lockout);
         self.locked(now)
+    }
+}
+
+/// Spans as whole microseconds.
+mod micros {
+    use std::time::Duration;
+
+    /// A list of them.
+    pub(super) mod list {
+        use serde::{Deserialize, Deserializer, Serializer};
+
+        use super::Duration;
+
+        pub(in super::super) fn serialize<S: Serializer>(
+            spans: &[Duration],
+            serializer: S,
+        ) -> Result<S::Ok, S::Error> {
+            serializer.collect_seq(spans.iter().copied().map(crate::clock::micros))
+        }
+
+        pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
+            deserializer: D,
+        ) -> Result<Vec<Duration>, D::Error> {
+            let micros = Vec::<u64>::deserialize(deserializer)?;
+            Ok(micros.into_iter().map(Duration::from_micros).collect())
+        }
+    }
+
+    /// One, or none.
+    pub(super) mod option {
+        use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+        use super::Duration;
+
+        #[expect(clippy::ref_option, reason = "serde gives a field as a reference")]
+        pub(in super::super) fn serialize<S: Serializer>(
+            span: &Option<Duration>,
+            serializer: S,
+        ) -> Result<S::Ok, S::Error> {
+            span.map(crate::clock::micros).serialize(serializer)
+        }
+
+        pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
+            deserializer: D,
+        ) -> Result<Option<Duration>, D::Error> {
+            Ok(Option::<u64>::deserialize(deserializer)?.map(Duration::from_micros))
+        }
     }
 }

@@ -50,6 +50,12 @@ impl Proof {
         Some(Self { method, digest })
     }
 
+    /// What was saved; `None` if the method and the digest do not belong together.
+    pub(super) fn restore(method: AuthMethod, digest: Option<Digest>) -> Option<Self> {
+        let secret = !matches!(method, AuthMethod::None | AuthMethod::PeerUid);
+        (secret == digest.is_some()).then_some(Self { method, digest })
+    }
+
     /// How the connection proved who it is.
     pub fn method(&self) -> AuthMethod {
         self.method

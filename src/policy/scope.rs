@@ -49,7 +49,7 @@ pub enum Need {
 
 /// What a connection was granted at admission. It has no setters and is never written back into the request.
 ///
-/// Only [`super::admit`] makes one.
+/// Only [`super::admit`] makes one, and [`super::recheck`] another that holds no more.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Grant {
     pub(super) role: Role,
@@ -226,7 +226,11 @@ impl Grant {
 }
 
 impl AuthMethod {
-    /// The name in the journal and in `hello-ok` (protocol 4).
+    /// Every method.
+    pub const ALL: [Self; 6] =
+        [Self::BootstrapToken, Self::DeviceToken, Self::None, Self::PeerUid, Self::Password, Self::Token];
+
+    /// The name in the journal, in `hello-ok` (protocol 4) and in a saved grant.
     pub const fn name(self) -> &'static str {
         match self {
             Self::BootstrapToken => "bootstrap-token",
@@ -236,6 +240,11 @@ impl AuthMethod {
             Self::Password => "password",
             Self::Token => "token",
         }
+    }
+
+    /// The method of this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|method| method.name() == name)
     }
 }
 

@@ -3,18 +3,22 @@
 //! Rule: headers only ever take something away. Whatever they claim, none of them makes a peer more local, or anybody
 //! in particular.
 
+use serde::{Deserialize, Serialize};
+
 use super::origin::{HostClass, Origin, OriginClass};
 use super::rules::{self, Rule};
 use crate::wire::refusal::Refusal;
 
-/// The verdict on the head of one request. Made once, at the upgrade, and kept for the admission.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The verdict on the head of one request. Made once, at the upgrade, and kept for the admission, over a restart too:
+/// a field that is added needs a default.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Surroundings {
     /// What the `Host` header names.
     pub host: HostClass,
     /// What the `Origin` header names.
     pub origin: OriginClass,
     /// The first header that shows that a proxy stands between, in lower case.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub forwarded: Option<String>,
 }
 
@@ -46,6 +50,17 @@ impl Surroundings {
             host: HostClass::of(values("host"), port),
             origin: OriginClass::of(values("origin"), values("host"), port, allowed),
             forwarded: headers.clone().map(|(name, _)| folded(name)).find(|name| shows_proxy(name)),
+        }
+    }
+
+    /// The same under the settings of another day: a page of an origin that `allowed` does not name any more is
+    /// foreign. Nothing else in a verdict depends on the settings but the port, which is that of the listener.
+    pub fn today(self, allowed: &[Origin]) -> Self {
+        match self.origin {
+            OriginClass::Allowed(ref origin) if !allowed.contains(origin) => {
+                Self { origin: OriginClass::Foreign, ..self }
+            }
+            _ => self,
         }
     }
 

@@ -5,6 +5,8 @@
 
 use std::time::Instant;
 
+use serde::{Deserialize, Serialize};
+
 use super::End;
 use super::framing;
 use super::queue::Queue;
@@ -19,8 +21,9 @@ pub(super) struct Closing {
     end: Option<End>,
 }
 
-/// How the peer's own end is recognised.
-#[derive(Debug)]
+/// How the peer's own end is recognised. Stored as it is: see [`super::saved`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
 pub(super) enum Tail {
     /// By its close frame, or by the end of its bytes.
     Frames {
@@ -49,6 +52,11 @@ impl Closing {
         Self { until, tail: Tail::Ended, end: Some(end) }
     }
 
+    /// An end as it was saved.
+    pub(super) fn restore(until: Option<Instant>, tail: Tail, end: Option<End>) -> Self {
+        Self { until, tail, end }
+    }
+
     /// The same after the peer's last word.
     pub(super) fn ended(self) -> Self {
         Self { tail: Tail::Ended, ..self }
@@ -57,6 +65,16 @@ impl Closing {
     /// When waiting ends; never, if the clock cannot show that time.
     pub(super) fn until(&self) -> Option<Instant> {
         self.until
+    }
+
+    /// How the peer's own end is recognised.
+    pub(super) fn tail(&self) -> &Tail {
+        &self.tail
+    }
+
+    /// What there is to say at the end, if the peer began it.
+    pub(super) fn end(&self) -> Option<&End> {
+        self.end.as_ref()
     }
 
     /// Whether the peer has said its last word.

@@ -14,7 +14,7 @@ use tungstenite::{Error, Message};
 
 use super::phase::Phase;
 use super::queue::Queue;
-use crate::limits::{FRAGMENT_HEADERS_BYTES_MAX, FRAMING_BUFFER_BYTES};
+use crate::limits::{CONTROL_BYTES_MAX, FRAGMENT_HEADERS_BYTES_MAX, FRAMING_BUFFER_BYTES};
 use crate::wire::refusal::{CloseCode, Refusal};
 
 /// The text of one message, in the memory it was read into. `Debug` shows its length alone: it may hold a secret.
@@ -66,6 +66,19 @@ impl Framing {
         Self { phase, fragments: Vec::new(), payload: 0 }
     }
 
+    /// Goes on with the `fragments` of an unfinished message, which have to pass as if they came from the peer.
+    pub(super) fn restore(phase: Phase, fragments: Vec<u8>) -> Result<Self, String> {
+        let len = fragments.len();
+        let mut framing = Self::new(phase);
+        let (mut rx, mut tx) = (Queue::holding(fragments), Queue::default());
+        match framing.read(&mut rx, &mut tx) {
+            // A control frame, the end of a message or half a frame would be missing here.
+            Ok(None) if framing.held() == len => Ok(framing),
+            Ok(_) => Err(format!("{len} bytes are not whole fragments of one unfinished message")),
+            Err(refusal) => Err(format!("fragments that could not have come: {}", refusal.reason)),
+        }
+    }
+
     /// The next message or close frame in `rx`, or `None` if it is not whole yet. Pings on the way are answered to
     /// `tx`. A refusal with code 1002 means that the borders of frames are lost.
     pub(super) fn read(&mut self, rx: &mut Queue, tx: &mut Queue) -> Result<Option<Arrival>, Refusal> {
@@ -80,6 +93,11 @@ impl Framing {
             }
         }
         Ok(None)
+    }
+
+    /// The frames of the unfinished message, headers and masks included.
+    pub(super) fn fragments(&self) -> &[u8] {
+        &self.fragments
     }
 
     /// Bytes held for an unfinished message.
@@ -200,7 +218,7 @@ impl Front {
         if header.mask.is_none() {
             return Err(broken("a frame of a client is not masked"));
         }
-        if self.is_control() && (self.payload > CONTROL_BYTES_MAX || !header.is_final) {
+        if self.is_control() && (self.payload > CONTROL_BYTES_MAX as u64 || !header.is_final) {
             return Err(broken("a control frame is fragmented or longer than 125 bytes"));
         }
         Ok(())
@@ -210,8 +228,8 @@ impl Front {
     fn check_close_code(&self, frame: &[u8]) -> Result<(), Refusal> {
         let mut payload = self.unmask(frame);
         let (Some(high), Some(low)) = (payload.next(), payload.next()) else { return Ok(()) };
-        let code = PeerCode::from(u16::from_be_bytes([high, low]));
-        if code.is_allowed() { Ok(()) } else { Err(broken("a close frame has a forbidden code")) }
+        let code = u16::from_be_bytes([high, low]);
+        if is_close_code(code) { Ok(()) } else { Err(broken("a close frame has a forbidden code")) }
     }
 
     /// The payload of the whole `frame` that this is the header of.
@@ -284,6 +302,11 @@ pub(super) fn glance(bytes: &[u8]) -> Result<Option<Front>, Refusal> {
     Front::parse(bytes)
 }
 
+/// Whether a peer may give `code` in a close frame.
+pub(super) fn is_close_code(code: u16) -> bool {
+    PeerCode::from(code).is_allowed()
+}
+
 fn write(tx: &mut Queue, opcode: OpCode, payload: &[&[u8]]) {
     let len: usize = payload.iter().map(|piece| piece.len()).sum();
     let header = FrameHeader { opcode, ..FrameHeader::default() };
@@ -353,6 +376,3 @@ fn too_many_fragments() -> Refusal {
     Refusal::new("message-fragments", reason, "send the message in fewer fragments")
         .with_code(CloseCode::TooBig)
 }
-
-/// RFC 6455 section 5.5.
-const CONTROL_BYTES_MAX: u64 = 125;

@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
 
+use serde::{Deserialize, Serialize};
 use tungstenite::handshake::derive_accept_key;
 
 use crate::limits::{HEAD_BYTES_MAX, HEAD_HEADERS_MAX};
@@ -25,7 +26,9 @@ pub struct Head {
 }
 
 /// How much of an unfinished head was looked at, so that a head in single bytes costs no more than one in lines.
-#[derive(Debug, Default)]
+/// Stored as it is: see [`super::saved`].
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub(super) struct Progress {
     /// Bytes that were there at the last look.
     seen: usize,
@@ -208,6 +211,11 @@ impl Head {
 }
 
 impl Progress {
+    /// Whether `len` bytes can have been looked at like this.
+    pub(super) fn fits(&self, len: usize) -> bool {
+        self.seen <= len && self.worth <= 2 * len
+    }
+
     /// Whether a look at `bytes` may bring news: a line has ended, or there is twice as much, or no more will come.
     pub(super) fn is_due(&mut self, bytes: &[u8], last: bool) -> bool {
         let new = bytes.get(self.seen..).unwrap_or_default();

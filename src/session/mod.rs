@@ -12,6 +12,7 @@ mod happening;
 mod head;
 mod phase;
 mod queue;
+mod saved;
 
 use std::time::{Duration, Instant};
 
@@ -28,6 +29,7 @@ pub use framing::Text;
 pub use happening::{End, Happening};
 pub use head::{Head, HttpAnswer};
 pub use phase::{Deadline, Event, PHASES, Phase, PhaseRow, TRANSITIONS, next};
+pub use saved::{Held, Saved};
 
 /// One connection.
 ///
@@ -252,6 +254,12 @@ impl Session {
         self.end(Event::Finish, refusal, Tail::frames(), now);
     }
 
+    /// Ends the connection where nobody knows any more where the peer's next message begins: with a close frame, and
+    /// without waiting for the peer's.
+    pub fn cut_off(&mut self, refusal: &Refusal, now: Now) {
+        self.end(Event::Finish, refusal, Tail::deaf(), now);
+    }
+
     /// Sends a text message, if the connection is a WebSocket and not ending.
     pub fn send_text(&mut self, text: &str) {
         if self.is_websocket() {
@@ -404,6 +412,13 @@ impl Session {
             _ => self.rx.len(),
         }
     }
+}
+
+/// The close frame that `refusal` calls for, for a WebSocket of which nothing else is known.
+pub fn parting(refusal: &Refusal) -> Vec<u8> {
+    let mut frame = Queue::default();
+    framing::write_close(&mut frame, refusal.code, refusal.close_reason());
+    frame.waiting().to_vec()
 }
 
 impl State {

@@ -15,6 +15,11 @@ pub(super) struct Queue {
 }
 
 impl Queue {
+    /// A queue in which `bytes` wait.
+    pub(super) fn holding(bytes: Vec<u8>) -> Self {
+        Self { bytes, start: 0 }
+    }
+
     /// The waiting bytes.
     pub(super) fn waiting(&self) -> &[u8] {
         self.bytes.get(self.start..).unwrap_or_default()

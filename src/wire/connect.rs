@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::Protocol;
@@ -39,8 +40,10 @@ pub struct Connect {
     pub user_agent: Option<String>,
 }
 
-/// `connect.client`.
-#[derive(Debug, Clone)]
+/// `connect.client`. In JSON it has the names of the wire; that is also how a hand-over stores it, so a field that is
+/// added needs a default.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Client {
     /// `cli`, `openclaw-control-ui`, `node-host`, … Newer clients bring new ids, so any name is taken.
     pub id: String,
@@ -51,12 +54,16 @@ pub struct Client {
     /// `linux`, `darwin`, `MacIntel`, …
     pub platform: String,
     /// For people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub display_name: Option<String>,
     /// Part of what the device signs (v3).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device_family: Option<String>,
     /// For people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model_identifier: Option<String>,
     /// Tells two running copies apart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instance_id: Option<String>,
 }
 
@@ -284,5 +291,21 @@ mod tests {
     fn secrets_are_never_printed() {
         let secrets = Secrets { password: Some("canary".into()), ..Secrets::default() };
         assert_eq!(format!("{secrets:?}"), r#"{"password"}"#);
+    }
+
+    #[test]
+    fn a_client_is_stored_under_its_wire_names() {
+        let mut params = client();
+        params["instanceId"] = json!("copy-1");
+        params["deviceFamily"] = json!("Linux");
+        let connect = Connect::parse(&json!({"minProtocol": 3, "maxProtocol": 4, "client": params})).unwrap();
+        let stored = serde_json::to_value(&connect.client).unwrap();
+        assert_eq!(stored, params);
+        assert_eq!(serde_json::from_value::<Client>(stored).unwrap(), connect.client);
+        for bad in
+            [json!({"id": "cli"}), json!([]), json!({"id": 1, "mode": "", "version": "", "platform": ""})]
+        {
+            assert!(serde_json::from_value::<Client>(bad.clone()).is_err(), "{bad}");
+        }
     }
 }

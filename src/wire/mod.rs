@@ -12,7 +12,10 @@ pub mod refusal;
 
 use std::fmt;
 
-/// A protocol number that this gateway speaks.
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// A protocol number that this gateway speaks. In JSON it is that number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Protocol {
     /// OpenClaw up to spring 2026, among them 2026.3.13.
@@ -33,6 +36,11 @@ impl Protocol {
         }
     }
 
+    /// The protocol of this number, if it is spoken.
+    pub fn from_number(number: u32) -> Option<Self> {
+        Self::ALL.into_iter().find(|protocol| protocol.number() == number)
+    }
+
     /// The highest number inside the client's range, or none.
     pub fn highest_common(min: u32, max: u32) -> Option<Self> {
         Self::ALL.into_iter().rev().find(|p| (min..=max).contains(&p.number()))
@@ -42,6 +50,19 @@ impl Protocol {
 impl fmt::Display for Protocol {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.number())
+    }
+}
+
+impl Serialize for Protocol {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u32(self.number())
+    }
+}
+
+impl<'de> Deserialize<'de> for Protocol {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let number = u32::deserialize(deserializer)?;
+        Self::from_number(number).ok_or_else(|| D::Error::custom(format!("protocol {number} is not spoken")))
     }
 }
 
@@ -62,6 +83,18 @@ mod tests {
         ];
         for (min, max, want) in cases {
             assert_eq!(Protocol::highest_common(min, max), want, "{min}..{max}");
+        }
+    }
+
+    #[test]
+    fn a_number_that_is_not_spoken_is_not_read() {
+        for protocol in Protocol::ALL {
+            let text = serde_json::to_string(&protocol).unwrap();
+            assert_eq!(text, protocol.number().to_string());
+            assert_eq!(serde_json::from_str::<Protocol>(&text).unwrap(), protocol);
+        }
+        for bad in ["0", "2", "5", "-3", "3.0", "4294967299", "\"3\"", "null"] {
+            assert!(serde_json::from_str::<Protocol>(bad).is_err(), "{bad}");
         }
     }
 }

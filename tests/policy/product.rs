@@ -81,7 +81,7 @@ fn connects() -> Vec<[Connect; 3]> {
 }
 
 /// Calls `check` with every scene. A credential of a device comes with a device, as it does out of the check.
-fn every_scene(mut check: impl FnMut(&Scene)) {
+pub(crate) fn every_scene(mut check: impl FnMut(&Scene)) {
     let base = Scene::local(&json!({}));
     let proofs = [None, Some(Ok(proven(7))), Some(Err(Fault::Signature))];
     for surroundings in surroundings() {

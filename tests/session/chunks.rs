@@ -86,7 +86,7 @@ fn cut(stream: &[u8], seed: u64) -> Vec<&[u8]> {
     pieces
 }
 
-fn streams() -> Vec<(&'static str, Vec<u8>)> {
+pub(crate) fn streams() -> Vec<(&'static str, Vec<u8>)> {
     let upgrade = upgrade_request();
     let fragmented =
         [frame(0x01, b"{\"a\":"), frame(0x89, b"p1"), frame(0x00, b""), frame(0x89, b""), frame(0x80, b"1}")];
@@ -134,7 +134,7 @@ fn streams() -> Vec<(&'static str, Vec<u8>)> {
 }
 
 /// Bytes that get somewhere: noise in each phase, and frames that are right but for something.
-fn noise(random: &mut Random) -> Vec<u8> {
+pub(crate) fn noise(random: &mut Random) -> Vec<u8> {
     let mut stream = Vec::new();
     if random.below(8) > 0 {
         stream.extend(upgrade_request());

@@ -23,4 +23,5 @@ mod frames;
 mod http;
 mod memory;
 mod rig;
+mod saved;
 mod tables;
