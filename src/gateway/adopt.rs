@@ -27,13 +27,16 @@ impl Gateway {
     pub(super) fn let_in(&mut self, id: ConnId, admission: Admission, bootstrap: Option<u64>, now: Now) {
         match self.adopt(id, &admission, bootstrap, now) {
             Ok((issued, revision)) => {
+                // What another connection of the device has changed is not on disk yet, perhaps.
+                let unsaved = admission.grant.device().map(|_| self.pairing.revision());
+                let unsaved = unsaved.filter(|revision| self.pairing.settled() < *revision);
                 let welcome = Welcome { admission, issued };
                 let Some(Stage::Deciding(candidate)) = self.conns.get_mut(id).map(|conn| &mut conn.stage)
                 else {
                     return;
                 };
                 candidate.welcome = Some(welcome);
-                match revision {
+                match revision.or(unsaved) {
                     Some(revision) => self.when_durable(revision, Then::Welcome(id), now),
                     None => self.welcome(id, now),
                 }

@@ -31,8 +31,8 @@ use crate::wire::refusal::{CloseCode, Refusal};
 
 /// The challenge is out.
 pub(super) struct Challenged {
-    surroundings: Surroundings,
-    nonce: String,
+    pub(super) surroundings: Surroundings,
+    pub(super) nonce: String,
 }
 
 /// A readable `connect`: the id of its request, what it says, and the protocol number that both sides speak.
@@ -113,6 +113,7 @@ impl Gateway {
         };
         conn.session.upgrade();
         conn.stage = Stage::Challenged(Challenged { surroundings, nonce });
+        conn.record_due = true;
         self.send(id, &text, now);
     }
 

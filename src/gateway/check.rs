@@ -1,8 +1,11 @@
 //! What must hold after every step, whatever happened before. The simulation asks after each one.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Gateway, Stage};
+use super::dispatch::Waiting;
+use super::io::ConnId;
+use super::saves::Then;
+use super::{Conn, Gateway, Stage};
 use crate::limits;
 use crate::session::Phase;
 
@@ -14,6 +17,8 @@ impl Gateway {
     pub fn check(&self) -> Result<(), String> {
         self.check_stages()?;
         self.check_deadlines()?;
+        self.check_presence()?;
+        self.check_debts()?;
         self.check_bounds()
     }
 
@@ -52,6 +57,50 @@ impl Gateway {
                     "{id:?} waits in phase {} without a deadline",
                     conn.session.phase().name()
                 ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Behind every line of the presence list are as many members as it says.
+    fn check_presence(&self) -> Result<(), String> {
+        let mut holders: BTreeMap<&str, u32> = BTreeMap::new();
+        for member in self.conns.iter().filter_map(|(_, conn)| conn.member()) {
+            if let Some(key) = member.presence_key.as_deref() {
+                *holders.entry(key).or_default() += 1;
+            }
+        }
+        for (key, entry) in self.presence.export().1 {
+            let found = holders.get(key.as_str()).copied().unwrap_or_default();
+            if entry.holders != found {
+                return Err(format!(
+                    "{found} members are listed as {key:?} and {} are counted",
+                    entry.holders
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Every call that is not answered is somewhere from where its answer will come.
+    fn check_debts(&self) -> Result<(), String> {
+        let calls = self.jobs.values().filter_map(|waiting| match waiting {
+            Waiting::Call(call) => Some(call.conn),
+            Waiting::Bootstrap(_) | Waiting::Health | Waiting::Pairings => None,
+        });
+        let changes = self.saves.iter().filter_map(|(_, then)| match then {
+            Then::Answer { conn, .. } => Some(*conn),
+            _ => None,
+        });
+        let invocations = self.nodes.invocations().map(|call| call.caller);
+        let mut owed: BTreeMap<ConnId, u32> = BTreeMap::new();
+        for conn in calls.chain(changes).chain(invocations).chain(self.health.waiting()) {
+            *owed.entry(conn).or_default() += 1;
+        }
+        for (id, member) in self.conns.iter().filter_map(|(id, conn)| Some((id, Conn::member(conn)?))) {
+            let found = owed.get(&id).copied().unwrap_or_default();
+            if member.owed != found {
+                return Err(format!("{found} answers to {id:?} will come and {} are owed", member.owed));
             }
         }
         Ok(())

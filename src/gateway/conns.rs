@@ -42,6 +42,33 @@ impl<T> Conns<T> {
         id
     }
 
+    /// Puts a tenant into a slot that it had in another process. `None`: the slot is taken. Call
+    /// [`Conns::close_gaps`] after the last one.
+    pub(super) fn restore(&mut self, slot: u32, make: impl FnOnce(ConnId) -> T) -> Option<ConnId> {
+        while self.slots.len() <= slot as usize {
+            self.slots.push(Slot { generation: 0, tenant: None });
+        }
+        let entry = self.slots.get_mut(slot as usize).filter(|entry| entry.tenant.is_none())?;
+        let id = ConnId { slot, generation: entry.generation };
+        entry.tenant = Some(make(id));
+        self.len += 1;
+        Some(id)
+    }
+
+    /// Finds the slots that nobody was put into.
+    pub(super) fn close_gaps(&mut self) {
+        let slots = self.slots.iter().zip(0u32..);
+        self.free = slots.filter(|(entry, _)| entry.tenant.is_none()).map(|(_, slot)| slot).collect();
+        // The lowest is used first.
+        self.free.reverse();
+    }
+
+    /// The tenant of a slot.
+    pub(super) fn at(&self, slot: u32) -> Option<ConnId> {
+        let entry = self.slot(slot).filter(|entry| entry.tenant.is_some())?;
+        Some(ConnId { slot, generation: entry.generation })
+    }
+
     pub(super) fn get(&self, id: ConnId) -> Option<&T> {
         self.slot(id.slot).filter(|slot| slot.generation == id.generation)?.tenant.as_ref()
     }
@@ -90,5 +117,16 @@ mod tests {
         assert_eq!(conns.remove(first), None);
         assert_eq!(conns.get(second), Some(&"second"));
         assert_eq!((conns.len(), conns.ids()), (1, vec![second]));
+    }
+
+    #[test]
+    fn who_comes_back_gets_the_same_slot_and_others_the_gaps() {
+        let mut conns = Conns::new();
+        let second = conns.restore(2, |_| "second").unwrap();
+        assert_eq!((second.slot, conns.restore(2, |_| "again")), (2, None));
+        conns.close_gaps();
+        let slots: Vec<u32> = (0..3).map(|_| conns.insert(|_| "new").slot).collect();
+        assert_eq!(slots, [0, 1, 3]);
+        assert_eq!((conns.len(), conns.get(second)), (4, Some(&"second")));
     }
 }

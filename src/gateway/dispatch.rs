@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::handover::unanswered;
 use super::io::{ConnId, Output, Ticket};
 use super::job::{Job, Outcome};
 use super::method::{FALLBACK, Method, Route};
-use super::{Gateway, Recorder, Stage};
+use super::{Conn, Gateway, Recorder, Stage};
 use crate::clock::Now;
 use crate::journal::Field;
 use crate::limits;
@@ -107,7 +108,13 @@ pub fn read_params<T>(
 impl Gateway {
     /// A message of an admitted peer.
     pub(super) fn request(&mut self, id: ConnId, text: &str, now: Now) {
-        match Request::parse(text) {
+        let parsed = Request::parse(text);
+        if let (Some(member), false) =
+            (self.conns.get_mut(id).and_then(Conn::member_mut), matches!(parsed, Err(FrameError::NotJson)))
+        {
+            member.owed += 1;
+        }
+        match parsed {
             Ok(request) => self.dispatch(id, &request, now),
             // As OpenClaw does it: what is no JSON is passed over, what is no request is answered.
             Err(FrameError::NotJson) => {}
@@ -231,6 +238,15 @@ impl Gateway {
         }
     }
 
+    /// What this job was to bring does not come any more: another process goes on.
+    pub(super) fn disappoint(&mut self, waiting: Waiting, now: Now) {
+        match waiting {
+            Waiting::Call(call) => self.respond(call.conn, &call.id, Err(unanswered()), now),
+            // Its connection has no verdict, and is told so.
+            Waiting::Bootstrap(_) | Waiting::Health | Waiting::Pairings => {}
+        }
+    }
+
     /// Answers a request.
     pub(super) fn respond(
         &mut self,
@@ -239,9 +255,12 @@ impl Gateway {
         result: Result<String, ErrorShape>,
         now: Now,
     ) {
-        let Some(protocol) = self.conns.get(id).and_then(|conn| Some(conn.member()?.protocol)) else {
+        let Some(member) = self.conns.get_mut(id).and_then(Conn::member_mut) else {
             return;
         };
+        // Every request is answered once, and only here.
+        member.owed = member.owed.saturating_sub(1);
+        let protocol = member.protocol;
         let text = match result {
             Ok(payload) => frame::response(request, &payload),
             Err(error) => frame::error_response(request, &error.for_peer(protocol)),
@@ -251,7 +270,11 @@ impl Gateway {
 
     /// Eleven calls of the other role's methods end the connection (protocol.md 1.4).
     fn count_role_violation(&mut self, id: ConnId, now: Now) {
-        let Some(member) = self.conns.get_mut(id).and_then(|conn| conn.member_mut()) else {
+        let Some(conn) = self.conns.get_mut(id) else {
+            return;
+        };
+        conn.record_due = true;
+        let Some(member) = conn.member_mut() else {
             return;
         };
         member.role_violations += 1;

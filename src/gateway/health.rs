@@ -22,6 +22,8 @@ pub(super) struct Health {
     version: u64,
     made: Option<Instant>,
     refreshing: bool,
+    /// The next snapshot is told to nobody but those who ask.
+    quiet: bool,
     waiting: Vec<(ConnId, String)>,
 }
 
@@ -32,6 +34,7 @@ impl Default for Health {
             version: 0,
             made: None,
             refreshing: false,
+            quiet: false,
             waiting: Vec::new(),
         }
     }
@@ -50,6 +53,40 @@ impl Health {
 
     pub(super) fn is_known(&self) -> bool {
         self.made.is_some()
+    }
+
+    /// How often a snapshot was made: `stateVersion.health`.
+    pub(super) fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// When the last snapshot was made.
+    pub(super) fn made(&self) -> Option<Instant> {
+        self.made
+    }
+
+    /// Goes on with the snapshot of a former process, if it had one, and counts on from its number.
+    pub(super) fn import(&mut self, version: u64, snapshot: Option<(Box<RawValue>, Instant)>) {
+        self.version = self.version.max(version);
+        if let Some((json, made)) = snapshot {
+            (self.json, self.made) = (json, Some(made));
+        }
+    }
+
+    /// Tells nobody of the snapshot that is being made.
+    pub(super) fn keep_quiet(&mut self) {
+        self.quiet = self.refreshing;
+    }
+
+    /// Those who wait for the next snapshot, which does not come any more.
+    pub(super) fn give_up(&mut self) -> Vec<(ConnId, String)> {
+        self.refreshing = false;
+        std::mem::take(&mut self.waiting)
+    }
+
+    /// Whose requests wait for the next snapshot; one may stand here twice.
+    pub(super) fn waiting(&self) -> impl Iterator<Item = ConnId> {
+        self.waiting.iter().map(|(conn, _)| *conn)
     }
 
     fn is_old(&self, now: Now) -> bool {
@@ -91,6 +128,9 @@ impl Gateway {
         self.health.json = json;
         for (conn, request) in std::mem::take(&mut self.health.waiting) {
             self.respond(conn, &request, Ok(self.health.json().to_owned()), now);
+        }
+        if std::mem::take(&mut self.health.quiet) {
+            return;
         }
         let (payload, version) = (self.health.json().to_owned(), self.state_version());
         self.broadcast(News::new("health", &payload).with_version(version), now);

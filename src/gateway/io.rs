@@ -85,14 +85,17 @@ pub enum Input<'a> {
     },
     /// SIGHUP: a new configuration, already parsed.
     Reload(Box<super::Setup>),
-    /// SIGTERM: tell everybody and end.
+    /// Another process goes on from here: see [`super::handover`].
+    HandOver,
+    /// A stop for good: tell everybody and end.
     Stop,
 }
 
 /// What the shell has to do, in order.
 #[derive(Debug)]
 pub enum Output {
-    /// There is something in [`super::Gateway::outgoing`]; write it, then say [`Input::Sent`].
+    /// There may be something in [`super::Gateway::outgoing`]; write it, then say [`Input::Sent`]. What has to be known of
+    /// the connection may have changed even if there is nothing: [`super::Gateway::keep`] tells when the turn ends.
     Flush(ConnId),
     /// Everything is written: end our direction, keep reading (and throwing away) until the peer ends its own.
     HalfClose(ConnId),

@@ -5,6 +5,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 
@@ -56,8 +57,8 @@ pub enum Job {
     },
 }
 
-/// What the gateway itself knows and files do not; shown by `status`.
-#[derive(Debug, Clone)]
+/// What the gateway itself knows and files do not; shown by `status`. A stored format: it outlives a restart.
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Live {
     /// The switch of `set-heartbeats`.
     pub heartbeats: bool,

@@ -22,21 +22,9 @@ impl Gateway {
         if self.arriving >= limits::ARRIVING_MAX {
             self.let_go_of_the_oldest(now);
         }
-        let handshake = self.setup.settings.handshake;
-        let spans = Spans { handshake: handshake.timeout, head: handshake.head, closing: handshake.closing };
         let name = uuid(&mut *self.entropy);
-        let id = self.conns.insert(|id| Conn {
-            id,
-            name,
-            peer,
-            session: Session::new(now, spans),
-            stage: Stage::Arriving,
-            due: None,
-            flushing: false,
-            stalled: None,
-            spoke: false,
-            way: None,
-        });
+        let session = Session::new(now, self.spans());
+        let id = self.conns.insert(|id| Conn::new(id, name, peer, session));
         self.arriving += 1;
         if let Some(conn) = self.conns.get(id) {
             let address = peer.address.map(|address| address.to_string());
@@ -49,6 +37,12 @@ impl Gateway {
         }
         self.settle(id);
         Some(id)
+    }
+
+    /// How long a peer may take, under the present settings.
+    pub(super) fn spans(&self) -> Spans {
+        let handshake = self.setup.settings.handshake;
+        Spans { handshake: handshake.timeout, head: handshake.head, closing: handshake.closing }
     }
 
     /// The connections whose deadline has passed. The shell reads each of them once more before it calls

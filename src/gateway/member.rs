@@ -4,17 +4,20 @@ use std::sync::Arc;
 
 use super::arrive::Welcome;
 use super::gate::Record;
-use super::io::ConnId;
+use super::io::{ConnId, Output};
 use super::{Conn, Gateway, Member, Stage, native};
 use crate::clock::Now;
 use crate::journal::{Field, Kind};
 use crate::limits;
+use crate::policy::facts::PeerClass;
 use crate::policy::recheck::{self, Standing};
+use crate::policy::saved::{Former, Readmission};
 use crate::policy::scope::{Grant, Scopes};
 use crate::wire::Protocol;
-use crate::wire::connect::Connect;
+use crate::wire::connect::{Client, Connect};
 use crate::wire::frame;
 use crate::wire::hello::{Auth, HelloOk, Server, SessionDefaults, Snapshot};
+use crate::wire::refusal::Refusal;
 
 impl Gateway {
     /// Makes a candidate whose verdict is in a member, and tells it and everybody else.
@@ -46,7 +49,9 @@ impl Gateway {
             role_violations: 0,
             presence_key,
             subscriptions: native::Subscriptions::default(),
+            owed: 0,
         }));
+        conn.record_due = true;
         self.arriving = self.arriving.saturating_sub(1);
         let kind = if admission.narrowed.is_some() { Kind::Narrow } else { Kind::Admit };
         let asked = candidate.connect.scopes.join(" ");
@@ -145,20 +150,46 @@ impl Gateway {
         let Some((conn, member)) = self.conns.get(id).and_then(|conn| Some((conn, conn.member()?))) else {
             return;
         };
-        let device = member.grant.device();
-        let record = device.and_then(|device| Record::find(&self.pairing, device, None, &member.client));
-        let standing = Standing {
-            peer: self.peer_class(conn),
-            mode: &self.gate.mode,
-            tokens: &self.held_tokens(device, now),
-            pairing: Record::facts(record.as_ref()),
-            ceiling: self.gate.ceiling,
-        };
-        match recheck::readmit(&member.grant, &member.proof, &standing) {
+        let about = (member.grant.device(), &member.client);
+        let again = self.under_present_standing(self.peer_class(conn), about, now, |standing| {
+            recheck::readmit(&member.grant, &member.proof, standing)
+        });
+        match again {
             Ok(grant) if grant == *member.grant => {}
             Ok(grant) => self.narrow(id, grant, now),
             Err(refusal) => self.refuse(id, &refusal, now),
         }
+    }
+
+    /// Admits a member of a former process again, as after a reload.
+    pub(super) fn readmit(
+        &self,
+        former: Former,
+        peer: PeerClass,
+        client: &Client,
+        now: Now,
+    ) -> Result<Readmission, Refusal> {
+        let device = former.device().map(str::to_owned);
+        let about = (device.as_deref(), client);
+        self.under_present_standing(peer, about, now, |standing| former.readmit(standing))
+    }
+
+    /// Asks `judge` how things stand now for a peer, its device and its client.
+    fn under_present_standing<T>(
+        &self,
+        peer: PeerClass,
+        (device, client): (Option<&str>, &Client),
+        now: Now,
+        judge: impl FnOnce(&Standing<'_>) -> T,
+    ) -> T {
+        let record = device.and_then(|device| Record::find(&self.pairing, device, None, client));
+        judge(&Standing {
+            peer,
+            mode: &self.gate.mode,
+            tokens: &self.held_tokens(device, now),
+            pairing: Record::facts(record.as_ref()),
+            ceiling: self.gate.ceiling,
+        })
     }
 
     /// The configuration or the pairing store gives less than it did: the journal says so, and what is enforced is
@@ -167,9 +198,21 @@ impl Gateway {
         if let Some(member) = self.conns.get_mut(id).and_then(Conn::member_mut) {
             member.grant = Arc::new(grant);
         }
-        if let Some(conn) = self.conns.get(id) {
-            let entry = conn.entry(Kind::Narrow, now).with(Field::Remedy, NARROW_REMEDY);
-            self.ledger.note(entry, now);
+        self.announce_narrowed(id, now);
+    }
+
+    /// The journal says that a member may do less than before, and those who read the presence list see it.
+    pub(super) fn announce_narrowed(&mut self, id: ConnId, now: Now) {
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        conn.record_due = true;
+        // Nothing has to be written for it, but its record has to: an older one would give back what was taken.
+        self.outputs.push_back(Output::Flush(id));
+        let entry = conn.entry(Kind::Narrow, now).with(Field::Remedy, NARROW_REMEDY);
+        self.ledger.note(entry, now);
+        let listed = conn.member().and_then(|member| Some((member.presence_key.as_deref()?, &member.grant)));
+        if let Some((key, grant)) = listed {
+            self.presence.rescope(key, grant);
+            self.presence_changed(now);
         }
     }
 }

@@ -11,6 +11,7 @@ mod conns;
 pub mod dispatch;
 pub mod event;
 mod gate;
+pub mod handover;
 mod health;
 pub mod http;
 pub mod io;
@@ -23,6 +24,7 @@ mod native;
 pub mod nodes;
 pub mod pairing;
 mod presence;
+mod recorder;
 mod saves;
 mod startup;
 
@@ -30,22 +32,26 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use serde_json::value::RawValue;
 
-use crate::clock::Now;
+use crate::clock::{Epoch, Now};
 use crate::config::{OpenClaw, Settings};
 use crate::journal::{Entry, Field, Kind};
 use crate::policy::penalty::Penalty;
 use crate::policy::recheck::Proof;
-use crate::policy::scope::{self, Grant, Need, Outcome, Record};
+use crate::policy::scope::{self, Grant};
 use crate::session::{Phase, Session};
 use crate::wire::Protocol;
 use crate::wire::connect::Client;
 
 use conns::Conns;
 use dispatch::Waiting;
+use handover::shared::SavedInvocation;
+pub use handover::{Heritage, Keep};
 pub use io::{ConnId, Door, Entropy, Files, Input, Output, Peer, Ticket};
+use recorder::Recorder;
 
 /// Everything that the gateway is told about its surroundings; replaced as a whole on reload.
 #[derive(Debug, Clone)]
@@ -102,6 +108,10 @@ pub struct Gateway {
     jobs: BTreeMap<Ticket, Waiting>,
     last_ticket: u64,
     started: Now,
+    /// Times that leave this process count from here.
+    epoch: Epoch,
+    /// Calls that a former process has left, until everybody is back.
+    calls_left: Vec<SavedInvocation>,
     boot_id: String,
     /// OpenClaw's own pairings are being taken over.
     importing: bool,
@@ -127,9 +137,12 @@ struct Conn {
     spoke: bool,
     /// What the head says about the way it came, if that is worth telling.
     way: Option<Box<Way>>,
+    /// What another process has to know of it has changed.
+    record_due: bool,
 }
 
 /// Headers that decide who a peer can be; kept for the journal if there is more than a loopback `Host`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct Way {
     host: Option<String>,
     origin: Option<String>,
@@ -165,15 +178,8 @@ struct Member {
     role_violations: u32,
     presence_key: Option<String>,
     subscriptions: native::Subscriptions,
-}
-
-/// Writes scope decisions of one connection to the ledger.
-struct Recorder<'a> {
-    ledger: &'a mut ledger::Ledger,
-    conn: &'a Conn,
-    field: Field,
-    request: Option<&'a str>,
-    now: Now,
+    /// Calls that wait for their answer.
+    owed: u32,
 }
 
 impl Setup {
@@ -220,6 +226,8 @@ impl Gateway {
             jobs: BTreeMap::new(),
             last_ticket: 0,
             started: now,
+            epoch: Epoch::new(now.mono),
+            calls_left: Vec::new(),
             boot_id,
             importing: false,
             stopping: false,
@@ -244,6 +252,7 @@ impl Gateway {
             Input::Done { ticket, outcome } => self.done(ticket, outcome, now),
             Input::Saved { revision, result } => self.saved(revision, &result, now),
             Input::Reload(setup) => self.reload(*setup, now),
+            Input::HandOver => self.hand_over(now),
             Input::Stop => self.stop(now),
         }
     }
@@ -307,6 +316,27 @@ impl Gateway {
 }
 
 impl Conn {
+    /// A connection of which nothing came yet.
+    fn new(id: ConnId, name: String, peer: Peer, session: Session) -> Self {
+        Self {
+            id,
+            name,
+            peer,
+            session,
+            stage: Stage::Arriving,
+            due: None,
+            flushing: false,
+            stalled: None,
+            spoke: false,
+            way: None,
+            record_due: true,
+        }
+    }
+
+    fn is_member(&self) -> bool {
+        self.member().is_some()
+    }
+
     fn member(&self) -> Option<&Member> {
         match &self.stage {
             Stage::Member(member) => Some(member),
@@ -364,31 +394,6 @@ impl Conn {
     }
 }
 
-impl Record for Recorder<'_> {
-    fn record(&mut self, subject: &'static str, need: Need, outcome: Outcome) {
-        let kind = match (self.field, outcome) {
-            (_, Outcome::Allow) => Kind::Allow,
-            (Field::Event, _) => Kind::Withhold,
-            _ => Kind::Deny,
-        };
-        let entry = || {
-            let entry = self
-                .conn
-                .entry(kind, self.now)
-                .with(self.field, subject)
-                .with(Field::ScopeRequired, need.name())
-                .with(Field::Decision, outcome.name())
-                .with_some(Field::RequestId, self.request.map(str::to_owned));
-            match kind {
-                Kind::Deny => entry.with(Field::Remedy, DENY_REMEDY),
-                _ => entry,
-            }
-        };
-        let subject = ledger::Subject { field: self.field, name: subject, outcome };
-        self.ledger.decide(self.conn.id, subject, entry, self.now);
-    }
-}
-
 /// `hello-ok.features`: what is served here, and nothing else.
 fn features() -> Box<RawValue> {
     let methods: Vec<&str> =
@@ -410,6 +415,3 @@ fn client_fields(entry: Entry, client: &Client) -> Entry {
 fn micros(now: Now, since: Instant) -> u64 {
     u64::try_from(now.mono.saturating_duration_since(since).as_micros()).unwrap_or(u64::MAX)
 }
-
-const DENY_REMEDY: &str =
-    "let the client ask for the scope when it connects, or approve it: loopgate devices approve";

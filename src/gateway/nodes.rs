@@ -144,9 +144,7 @@ impl Nodes {
     /// Gives a connection what has been approved for its node since it came.
     pub fn extend(&mut self, conn: ConnId, surface: &Surface) {
         if let Some(node) = self.live.values_mut().flatten().find(|node| node.conn == conn) {
-            node.caps.clone_from(&surface.caps);
-            node.commands.clone_from(&surface.commands);
-            node.permissions.clone_from(&surface.permissions);
+            node.offer(surface);
         }
     }
 
@@ -182,6 +180,11 @@ impl Nodes {
         late.iter().filter_map(|id| self.take(id)).collect()
     }
 
+    /// Calls that wait for an answer.
+    pub fn invocations(&self) -> impl Iterator<Item = &Invocation> {
+        self.invocations.values()
+    }
+
     /// When [`Nodes::expire`] has something to do next.
     pub fn deadline(&self) -> Option<Instant> {
         self.deadlines.first().map(|(deadline, _)| *deadline)
@@ -192,6 +195,11 @@ impl Nodes {
         &mut self.work
     }
 
+    /// The same, to be looked at.
+    pub fn waiting_work(&self) -> &Work {
+        &self.work
+    }
+
     fn take(&mut self, id: &str) -> Option<Invocation> {
         let call = self.invocations.remove(id)?;
         self.deadlines.remove(&(call.deadline, call.id.clone()));
@@ -200,10 +208,26 @@ impl Nodes {
 }
 
 impl LiveNode {
-    /// A node that has just connected and may offer `surface`.
-    pub fn new(conn: ConnId, ask: NodeAsk, surface: Surface, connected_at_ms: u64) -> Self {
-        let Surface { caps, commands, permissions, .. } = surface;
+    /// A node that has just connected and may offer nothing yet.
+    pub fn new(conn: ConnId, ask: NodeAsk, connected_at_ms: u64) -> Self {
+        let (caps, commands, permissions) = (BTreeSet::new(), BTreeSet::new(), BTreeMap::new());
         Self { conn, ask, path_env: None, caps, commands, permissions, connected_at_ms }
+    }
+
+    /// What it still wants to offer if the settings let less through than when it came.
+    pub fn under(mut self, settings: &Settings) -> Self {
+        let platform = Platform::of(self.platform(), self.ask.device_family.as_deref());
+        if let Some(commands) = &mut self.ask.commands {
+            commands.retain(|command| command::is_allowed(command, platform, settings));
+        }
+        self
+    }
+
+    /// Lets it offer what is approved.
+    pub fn offer(&mut self, surface: &Surface) {
+        self.caps.clone_from(&surface.caps);
+        self.commands.clone_from(&surface.commands);
+        self.permissions.clone_from(&surface.permissions);
     }
 
     /// Its device id.
@@ -282,7 +306,7 @@ mod tests {
         let ask =
             NodeAsk { node_id: id.to_owned(), platform: Some("linux".to_owned()), ..NodeAsk::default() };
         let commands = ["system.which", "camera.snap"].map(str::to_owned).into();
-        LiveNode::new(conn(slot), ask, Surface { commands, ..Surface::default() }, 7)
+        LiveNode { commands, ..LiveNode::new(conn(slot), ask, 7) }
     }
 
     fn settings(allow: &[&str], deny: &[&str]) -> Settings {

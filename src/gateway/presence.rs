@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::Host;
@@ -20,11 +20,13 @@ use crate::wire::connect::Client;
 pub(super) struct Presence {
     version: u64,
     entries: BTreeMap<String, Entry>,
+    /// Entries that had connections before a restart, until those are counted again.
+    awaited: Vec<String>,
 }
 
-/// One line of the list, as it goes over the wire.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
+/// One line of the list, as it goes over the wire, and as it is stored over a restart.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
 pub(super) struct Entry {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) host: Option<String>,
@@ -63,7 +65,7 @@ pub(super) struct Entry {
 
 impl Presence {
     pub(super) fn new() -> Self {
-        Self { version: 1, entries: BTreeMap::new() }
+        Self { version: 1, entries: BTreeMap::new(), awaited: Vec::new() }
     }
 
     /// How often the list has changed, plus one: `stateVersion.presence`.
@@ -91,7 +93,7 @@ impl Presence {
             reason: Some("connect".to_owned()),
             device_id: grant.device().map(str::to_owned),
             roles: vec![grant.role().name().to_owned()],
-            scopes: grant.scopes().names(Protocol::V4).map(str::to_owned).collect(),
+            scopes: scope_names(grant),
             instance_id: grant.device().map(str::to_owned).or_else(|| client.instance_id.clone()),
             ts: now.unix_ms,
             holders: holders + 1,
@@ -127,6 +129,52 @@ impl Presence {
         self.version += 1;
     }
 
+    /// The list as it stands, for a process that goes on with it. The connections behind the entries have to be counted
+    /// again ([`Presence::rejoin`]).
+    pub(super) fn export(&self) -> (u64, &BTreeMap<String, Entry>) {
+        (self.version, &self.entries)
+    }
+
+    /// The keys of entries with a connection.
+    pub(super) fn held(&self) -> Vec<&str> {
+        let held = self.entries.iter().filter(|(_, entry)| entry.holders > 0);
+        held.map(|(key, _)| key.as_str()).collect()
+    }
+
+    /// Puts back what [`Presence::export`] and [`Presence::held`] gave.
+    pub(super) fn import(&mut self, version: u64, entries: BTreeMap<String, Entry>, held: Vec<String>) {
+        self.version = version.max(self.version);
+        self.entries = entries;
+        self.awaited = held;
+    }
+
+    /// A connection that was entered before a restart is still there.
+    /// False: there is no such entry, it has to join.
+    pub(super) fn rejoin(&mut self, key: &str) -> bool {
+        let entry = self.entries.get_mut(key);
+        entry.map(|entry| entry.holders += 1).is_some()
+    }
+
+    /// Nobody is behind these entries any more: their connections did not outlive the restart.
+    pub(super) fn part_with_the_lost(&mut self, now: Now) -> bool {
+        let mut any = false;
+        for key in std::mem::take(&mut self.awaited) {
+            if self.entries.get(&key).is_some_and(|entry| entry.holders == 0) {
+                self.leave(&key, now);
+                any = true;
+            }
+        }
+        any
+    }
+
+    /// What a connection may do has changed.
+    pub(super) fn rescope(&mut self, key: &str, grant: &Grant) {
+        if let Some(entry) = self.entries.get_mut(key) {
+            entry.scopes = scope_names(grant);
+            self.version += 1;
+        }
+    }
+
     /// An entry by key.
     pub(super) fn find(&self, key: &str) -> Option<&Entry> {
         self.entries.get(key)
@@ -145,6 +193,10 @@ impl Presence {
         let age = millis(limits::PRESENCE_AGE);
         self.entries.retain(|_, entry| entry.holders > 0 || entry.ts.saturating_add(age) > now.unix_ms);
     }
+}
+
+fn scope_names(grant: &Grant) -> Vec<String> {
+    grant.scopes().names(Protocol::V4).map(str::to_owned).collect()
 }
 
 /// The gateway's own line. Clients know it by mode `gateway` and reason `self`; `openclaw status` prints host and

@@ -2,6 +2,7 @@
 //! if the write fails, the change never happened and whoever waits is told so.
 
 use super::broadcast::News;
+use super::handover::unanswered;
 use super::io::{ConnId, Output};
 use super::native::devices::PartCause;
 use super::pairing::Settled;
@@ -54,7 +55,7 @@ impl Gateway {
     /// Does `then` once `revision` is on disk. Writes are one at a time; what changes meanwhile goes with the next.
     pub(super) fn when_durable(&mut self, revision: u64, then: Then, now: Now) {
         if self.pairing.settled() >= revision {
-            return self.resume(then, now);
+            return self.follow(then, now);
         }
         self.saves.push_back((revision, then));
         self.save();
@@ -84,17 +85,32 @@ impl Gateway {
         while self.saves.front().is_some_and(|(revision, _)| *revision <= upto) {
             match self.saves.pop_front() {
                 Some((_, then)) if lost => self.give_up(then, now),
-                Some((_, then)) => self.resume(then, now),
+                Some((_, then)) => self.follow(then, now),
                 None => break,
             }
         }
         self.save();
     }
 
-    fn resume(&mut self, then: Then, now: Now) {
+    /// Nobody will know here what became of the write: another process goes on.
+    pub(super) fn leave_open(&mut self, then: Then, now: Now) {
+        match then {
+            Then::Answer { conn, request, .. } => self.respond(conn, &request, Err(unanswered()), now),
+            // A connect has no verdict and is told so; the rest is found in the store by whoever goes on.
+            Then::Welcome(_)
+            | Then::Imported
+            | Then::Broadcast { .. }
+            | Then::Offer { .. }
+            | Then::Part { .. } => {}
+        }
+    }
+
+    fn follow(&mut self, then: Then, now: Now) {
         match then {
             Then::Welcome(id) => {
                 self.welcome(id, now);
+                // The verdict is as old as the write; what has changed since holds for it, too.
+                self.recheck(id, now);
                 self.advance(id, now);
             }
             Then::Imported => self.importing = false,

@@ -45,7 +45,7 @@ fields! {
     Decisions "DECISIONS" "How many equal decisions or entries this one stands for."
     DeviceId "DEVICE_ID" "The device whose key was proven, or which the entry is about."
     Door "DOOR" "The listener: tcp or owner."
-    ElapsedUsec "ELAPSED_USEC" "Microseconds since the connection was accepted."
+    ElapsedUsec "ELAPSED_USEC" "Microseconds since the connection was accepted, or those that something else has taken."
     Event "EVENT" "The event that was to be sent."
     ForwardedBy "FORWARDED_BY" "The header that shows that the connection came through a proxy."
     Host "HOST" "The Host header."

@@ -9,6 +9,7 @@
 )]
 
 pub mod client;
+pub mod restart;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
@@ -33,6 +34,8 @@ pub const HOME: &str = "/home/u";
 pub struct World {
     pub gateway: Gateway,
     pub now: Now,
+    /// When the first process began.
+    began: Now,
     pub disk: Disk,
     pub journal: Vec<Entry>,
     /// Whether writes of the pairing store work.
@@ -60,7 +63,7 @@ pub struct Surroundings {
 }
 
 /// SplitMix64: random numbers from a seed.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct Seed(pub u64);
 
 impl World {
@@ -82,6 +85,7 @@ impl World {
         let mut world = Self {
             gateway,
             now,
+            began: now,
             disk: Disk::default(),
             journal: Vec::new(),
             disk_works: true,

@@ -167,7 +167,7 @@ impl Gateway {
     }
 
     /// Tells the caller what became of its call.
-    pub(super) fn conclude(&mut self, call: &Invocation, answered: &Answered<'_>, now: Now) {
+    pub(in crate::gateway) fn conclude(&mut self, call: &Invocation, answered: &Answered<'_>, now: Now) {
         let result = match call.purpose {
             Purpose::Invoke => answered.to_invoke(call),
             Purpose::Browser => answered.to_browser(),
@@ -191,7 +191,7 @@ impl<'a> Answered<'a> {
     }
 
     /// What stands in for the answer of a node that gave none.
-    pub(super) fn failed(code: &str, message: &str) -> Self {
+    pub(in crate::gateway) fn failed(code: &str, message: &str) -> Self {
         Self {
             ok: false,
             payload: None,

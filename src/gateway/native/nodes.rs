@@ -18,7 +18,7 @@ use crate::gateway::{Conn, Gateway};
 use crate::journal::{Field, Kind};
 use crate::limits;
 use crate::policy::rules::Rule;
-use crate::policy::scope::{Role, Scopes};
+use crate::policy::scope::{Grant, Role, Scopes};
 use crate::wire::connect::Connect;
 use crate::wire::error::ErrorShape;
 use crate::wire::frame;
@@ -214,11 +214,19 @@ impl Gateway {
             }
         }
         let ask = wish(connect, node_id, &self.setup.openclaw.gateway.nodes);
+        let node = LiveNode { path_env: connect.path_env.clone(), ..LiveNode::new(id, ask, now.unix_ms) };
+        self.node_enters(node, &grant, now);
+        self.pairing.touch_node(grant.device().unwrap_or_default(), now);
+        self.save();
+    }
+
+    /// Enters a connected node with what is approved for it now.
+    pub(in crate::gateway) fn node_enters(&mut self, mut node: LiveNode, grant: &Grant, now: Now) {
         // A local peer with the shared secret could approve its own node as an operator. Asking for that would protect
         // nothing, and OpenClaw 2026.3.13 does not ask.
         let silently = Rule::named(grant.rule()).is_some_and(Rule::is_local);
         let request_id = uuid(&mut *self.entropy);
-        let surface = self.pairing.surface(&ask, silently, request_id, now);
+        let surface = self.pairing.surface(&node.ask, silently, request_id, now);
         if let Some(asked) = &surface.asked {
             self.announce_node_asked(asked, now);
         }
@@ -226,10 +234,8 @@ impl Gateway {
             let decision = if silently { "approved" } else { "rejected" };
             self.announce_node_resolved(resolved, decision, now);
         }
-        self.pairing.touch_node(node_id, now);
-        let path_env = connect.path_env.clone();
-        self.nodes.register(LiveNode { path_env, ..LiveNode::new(id, ask, surface, now.unix_ms) });
-        self.save();
+        node.offer(&surface);
+        self.nodes.register(node);
     }
 
     /// A member is gone: calls that it would have answered are answered for it, calls of its own are dropped.

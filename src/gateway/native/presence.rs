@@ -42,7 +42,9 @@ pub(in crate::gateway) fn system_event(gateway: &mut Gateway, call: &Call) -> Re
         }
         None => gateway.queue_system_event(text.to_owned()),
     }
-    gateway.presence.put(key, entry, call.now);
+    // Whoever is connected under this name stays so, whatever is said of it.
+    let holders = gateway.presence.find(&key).map_or(0, |entry| entry.holders);
+    gateway.presence.put(key, Entry { holders, ..entry }, call.now);
     gateway.presence_changed(call.now);
     Reply::json(&json!({"ok": true}))
 }

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::gateway::Gateway;
@@ -11,8 +12,8 @@ use crate::gateway::dispatch::{Call, Reply};
 use crate::limits;
 use crate::wire::error::ErrorShape;
 
-/// The subscriptions of one connection.
-#[derive(Debug, Default)]
+/// The subscriptions of one connection. A stored format: they outlive a restart.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(in crate::gateway) struct Subscriptions {
     sessions: bool,
     messages: BTreeSet<String>,
@@ -68,7 +69,9 @@ pub(in crate::gateway) fn messages_off(gateway: &mut Gateway, call: &Call) -> Re
 
 impl Gateway {
     fn subscriptions(&mut self, call: &Call) -> Option<&mut Subscriptions> {
-        self.conns.get_mut(call.conn)?.member_mut().map(|member| &mut member.subscriptions)
+        let conn = self.conns.get_mut(call.conn)?;
+        conn.record_due = true;
+        conn.member_mut().map(|member| &mut member.subscriptions)
     }
 }
 

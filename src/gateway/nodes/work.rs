@@ -5,19 +5,20 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::clock::{Now, millis};
 use crate::limits;
 
-/// All queues.
-#[derive(Debug, Default)]
+/// All queues. A stored format: they outlive a restart.
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Work {
     queues: BTreeMap<String, Queue>,
 }
 
 /// The queue of one node.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 struct Queue {
     /// Counts changes.
     revision: u64,
@@ -42,7 +43,7 @@ pub struct Item {
 }
 
 /// How soon a node should do something; the most urgent last.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Priority {
     /// Of the baseline.
@@ -63,6 +64,18 @@ pub struct Drained {
     pub items: Vec<Item>,
     /// Whether some are left.
     pub has_more: bool,
+}
+
+/// An [`Item`] as it is stored.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Stored {
+    id: String,
+    #[serde(rename = "type")]
+    kind: String,
+    priority: Priority,
+    created_at_ms: u64,
+    expires_at_ms: Option<u64>,
 }
 
 impl Work {
@@ -144,6 +157,15 @@ impl Item {
             created_at_ms: now.unix_ms,
             expires_at_ms: None,
         }
+    }
+}
+
+impl<'de> Deserialize<'de> for Item {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let Stored { id, kind, priority, created_at_ms, expires_at_ms } = Stored::deserialize(from)?;
+        let known = KINDS.iter().find(|known| **known == kind).copied();
+        let kind = known.ok_or_else(|| D::Error::custom(format!("no work is called {kind:?}")))?;
+        Ok(Self { id, kind, priority, created_at_ms, expires_at_ms })
     }
 }
 
