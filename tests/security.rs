@@ -6,7 +6,6 @@
 //! - S33, S34, S35 (units, signals to others, discovery) are held by reading: nothing of a user's goes into a unit,
 //!   nobody is signalled, nothing is announced.
 //! - S36 (forged activation) is `tests/daemon/activation.rs`.
-//! - S37 to S40 (restored connections) need the hand-over; a restart closes every connection with 1012.
 #![cfg(feature = "daemon")]
 #![allow(
     clippy::duration_suboptimal_units,
@@ -37,6 +36,12 @@ mod grants;
 mod live;
 #[path = "security/pairing.rs"]
 mod pairing;
+#[path = "security/parked.rs"]
+mod parked;
+#[path = "security/readmitted.rs"]
+mod readmitted;
+#[path = "security/restored.rs"]
+mod restored;
 #[allow(dead_code, reason = "each test file uses its part of it")]
 #[path = "daemon/rig.rs"]
 mod rig;

@@ -1,17 +1,21 @@
-//! The listening sockets, as systemd hands them over.
+//! The listening sockets, as systemd hands them over, and what a former process has stored there.
 //!
 //! Rule: loopgated never binds. It takes what the service manager gives it, checks each socket for what it must be,
-//! and refuses the whole start if one of them is anything else.
+//! and refuses the whole start if one of them is anything else. What was stored has names of its own; whether it can be
+//! used is decided elsewhere, and never stands in the way of a start.
 
 use std::fmt;
+use std::fs::{File, OpenOptions};
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsFd, AsRawFd};
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixDatagram, UnixListener};
 
 use listenfd::ListenFd;
 use nix::sys::socket::{SockaddrStorage, getpeername, getsockopt, sockopt};
+use nix::unistd::close;
 
 use super::files::cause;
+use super::handover::{LOT_NAME, STATE_NAME, STORED_PREFIX, Stored};
 use crate::gateway::Door;
 use crate::limits;
 
@@ -74,10 +78,16 @@ struct Variables {
     first: Option<String>,
 }
 
-/// A socket that passed.
-enum Listener {
+/// A file descriptor that passed.
+enum Taken {
     Tcp(TcpListener, SocketAddr),
     Owner(UnixListener),
+    /// A memory file that was stored.
+    Book(File),
+    /// An end of a lot that was stored.
+    End(UnixDatagram),
+    /// Something else that was stored; it is closed.
+    Stranger,
 }
 
 impl Listeners {
@@ -85,18 +95,32 @@ impl Listeners {
     ///
     /// # Errors
     /// See [`Refused`].
-    pub(super) fn take() -> Result<Self, Refused> {
+    pub(super) fn take() -> Result<(Self, Stored), Refused> {
         let names = Variables::read().names(std::process::id())?;
         let mut handed = ListenFd::from_env();
         let mut listeners = Self { tcp: Vec::new(), owner: Vec::new() };
+        let mut stored = Stored::default();
         for (index, name) in names.into_iter().enumerate() {
             let taken = take(&mut handed, index, name.as_deref());
-            match taken.map_err(|fault| refused(index, name, fault))? {
-                Listener::Tcp(listener, address) => listeners.tcp.push((listener, address)),
-                Listener::Owner(listener) => listeners.owner.push(listener),
+            match taken.map_err(|fault| refused(index, name.clone(), fault))? {
+                Taken::Tcp(listener, address) => listeners.tcp.push((listener, address)),
+                Taken::Owner(listener) => listeners.owner.push(listener),
+                Taken::Book(file) => stored.books.push(file),
+                Taken::End(end) => stored.ends.push(end),
+                Taken::Stranger => stored.strangers.extend(name),
             }
         }
-        listeners.one_port()
+        match listeners.tcp.len() + listeners.owner.len() {
+            0 => return Err(Refused::NoListener),
+            count if count > limits::LISTENERS_MAX => {
+                let most = limits::LISTENERS_MAX;
+                return Err(Refused::Environment(format!(
+                    "{count} listeners were handed over, at most {most} are taken"
+                )));
+            }
+            _ => {}
+        }
+        Ok((listeners.one_port()?, stored))
     }
 
     /// The port of the TCP listeners: what a `Host` or `Origin` header has to name.
@@ -144,11 +168,9 @@ impl Variables {
         if count == 0 {
             return Err(Refused::NoListener);
         }
-        if count > limits::LISTENERS_MAX {
-            return refuse(format!(
-                "LISTEN_FDS={count}, at most {} listeners are taken",
-                limits::LISTENERS_MAX
-            ));
+        let most = limits::LISTENERS_MAX + limits::HANDOVER_STORED_MAX;
+        if count > most {
+            return refuse(format!("LISTEN_FDS={count}, at most {most} file descriptors are taken"));
         }
         let Some(names) = &self.names else { return Ok(vec![None; count]) };
         let names: Vec<_> = names.split(':').map(|name| Some(name.to_owned())).collect();
@@ -219,7 +241,10 @@ fn refused(index: usize, name: Option<String>, fault: Fault) -> Refused {
 }
 
 /// One file descriptor. A listener that is refused is closed with it; the start is over anyway.
-fn take(handed: &mut ListenFd, index: usize, name: Option<&str>) -> Result<Listener, Fault> {
+fn take(handed: &mut ListenFd, index: usize, name: Option<&str>) -> Result<Taken, Fault> {
+    if let Some(name) = name.filter(|name| is_stored(name)) {
+        return Ok(take_stored(handed, index, name));
+    }
     if name.is_some_and(|name| !NAMES.contains(&name)) {
         return Err(Fault::UnknownName);
     }
@@ -230,16 +255,37 @@ fn take(handed: &mut ListenFd, index: usize, name: Option<&str>) -> Result<Liste
             return Err(Fault::NotLoopback(address));
         }
         listener.set_nonblocking(true).map_err(|error| failed(&error))?;
-        return fits(name, Door::Tcp).map(|()| Listener::Tcp(listener, address));
+        return fits(name, Door::Tcp).map(|()| Taken::Tcp(listener, address));
     }
     if let Ok(Some(listener)) = handed.take_unix_listener(index) {
         listens(&listener)?;
         listener.set_nonblocking(true).map_err(|error| failed(&error))?;
-        return fits(name, Door::Owner).map(|()| Listener::Owner(listener));
+        return fits(name, Door::Owner).map(|()| Taken::Owner(listener));
     }
     let datagram = matches!(handed.take_udp_socket(index), Ok(Some(_)))
         || matches!(handed.take_unix_datagram(index), Ok(Some(_)));
     if datagram { Err(Fault::Datagram) } else { Err(Fault::NotASocket(what_is(index))) }
+}
+
+/// Whether a file descriptor comes out of the store: by the prefix of our own entries, or by the name that systemd gives
+/// to entries without one.
+fn is_stored(name: &str) -> bool {
+    name.starts_with(STORED_PREFIX) || name == "stored"
+}
+
+/// Something out of the store. What is not what its name says is closed.
+fn take_stored(handed: &mut ListenFd, index: usize, name: &str) -> Taken {
+    if name == LOT_NAME {
+        if let Ok(Some(end)) = handed.take_unix_datagram(index) {
+            return Taken::End(end);
+        }
+    }
+    let Ok(Some(fd)) = handed.take_raw_fd(index) else { return Taken::Stranger };
+    // A number is nobody's own; what it stands for is opened once more, which a memory file allows to its owner.
+    let file = (name == STATE_NAME)
+        .then(|| OpenOptions::new().read(true).write(true).open(format!("/proc/self/fd/{fd}")));
+    close(fd).unwrap_or_default();
+    file.and_then(Result::ok).map_or(Taken::Stranger, Taken::Book)
 }
 
 /// A socket that was connected or only bound would never give a connection.

@@ -5,15 +5,19 @@
 //! and the kernel is asked about it only after it refused.
 
 use std::collections::VecDeque;
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind};
 use std::net::Shutdown;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Instant;
 
-use mio::event::{Event, Source};
-use mio::net::{TcpStream, UnixStream};
+use mio::event::Event;
 use mio::{Interest, Registry, Token};
 
+use super::handover::{HandOver, Tally};
+use super::stream::Stream;
 use crate::clock::Now;
 use crate::gateway::{ConnId, Gateway, Input};
+use crate::journal::Entry;
 use crate::limits;
 
 /// All connections.
@@ -31,15 +35,8 @@ pub(super) struct Conns {
     buffer: Vec<u8>,
     /// How many slots are taken.
     open: usize,
-}
-
-/// A connected socket of either family.
-#[derive(Debug)]
-pub(super) enum Stream {
-    /// From a loopback TCP listener.
-    Tcp(TcpStream),
-    /// From the owner's listener.
-    Unix(UnixStream),
+    /// What outlives this process.
+    hand_over: HandOver,
 }
 
 #[derive(Debug)]
@@ -90,7 +87,7 @@ enum Rest {
 
 impl Conns {
     /// No connections yet; they will be registered with `registry`.
-    pub(super) fn new(registry: Registry) -> Self {
+    pub(super) fn new(registry: Registry, hand_over: HandOver) -> Self {
         Self {
             registry,
             slots: Vec::new(),
@@ -98,6 +95,7 @@ impl Conns {
             writable: Vec::new(),
             buffer: vec![0; limits::READ_TURN_BYTES_MAX],
             open: 0,
+            hand_over,
         }
     }
 
@@ -106,7 +104,25 @@ impl Conns {
     /// # Errors
     /// epoll refuses; the stream is dropped.
     pub(super) fn open(&mut self, id: ConnId, mut stream: Stream) -> io::Result<()> {
-        self.registry.register(stream.source(), token(id), Interest::READABLE)?;
+        let registered = self.registry.register(stream.source(), token(id), Interest::READABLE);
+        if registered.is_err() {
+            // A copy of it may be parked.
+            stream.shutdown(Shutdown::Both).unwrap_or_default();
+        }
+        registered?;
+        self.place(id, stream);
+        Ok(())
+    }
+
+    /// Parks a connection that was just accepted, so that it outlives this process.
+    pub(super) fn park(&mut self, id: ConnId, gateway: &Gateway, now: Now) {
+        let Self { slots, hand_over, .. } = self;
+        if let Some(socket) = socket_of(slots, id) {
+            hand_over.accepted(id, socket, gateway.moment(now), |other| socket_of(slots, other));
+        }
+    }
+
+    fn place(&mut self, id: ConnId, stream: Stream) {
         let index = id.slot as usize;
         if self.slots.len() <= index {
             self.slots.resize_with(index + 1, || None);
@@ -115,7 +131,6 @@ impl Conns {
             *slot = Some(Conn::new(id, stream));
             self.open += 1;
         }
-        Ok(())
     }
 
     /// How many there are.
@@ -139,6 +154,7 @@ impl Conns {
 
     /// Gives each connection that may have something to read its turn.
     pub(super) fn read(&mut self, gateway: &mut Gateway, now: Now) {
+        self.hand_over.touch(self.readable.iter().copied());
         for _ in 0..self.readable.len() {
             let Some(id) = self.readable.pop_front() else { return };
             let rest = self.read_one(id, gateway, now);
@@ -152,9 +168,12 @@ impl Conns {
     }
 
     /// Reads what may have come since epoll was asked; before a deadline is acted on.
-    pub(super) fn read_late(&mut self, id: ConnId, gateway: &mut Gateway, now: Now) {
-        if self.read_one(id, gateway, now) == Rest::Something {
-            self.queue_read(id);
+    pub(super) fn read_late(&mut self, ids: &[ConnId], gateway: &mut Gateway, now: Now) {
+        self.hand_over.touch(ids.iter().copied());
+        for id in ids {
+            if self.read_one(*id, gateway, now) == Rest::Something {
+                self.queue_read(*id);
+            }
         }
     }
 
@@ -169,6 +188,7 @@ impl Conns {
     /// Writes what is to be written, each connection's in one piece. True if the gateway was told anything by it.
     pub(super) fn write(&mut self, gateway: &mut Gateway, now: Now) -> bool {
         let mut told = false;
+        self.hand_over.before_writing(&self.writable, gateway);
         for id in std::mem::take(&mut self.writable) {
             if let Some(conn) = self.conn(id) {
                 conn.write_queued = false;
@@ -178,9 +198,56 @@ impl Conns {
         told
     }
 
+    /// The turn is over: who is at rest may go on without this process. Gives what the journal has to be told.
+    pub(super) fn settle(&mut self, gateway: &mut Gateway, now: Now) -> Option<Entry> {
+        let Self { slots, hand_over, .. } = self;
+        hand_over.settle(gateway, |id| socket_of(slots, id), now)
+    }
+
+    /// A planned stop: everything of everybody is saved.
+    pub(super) fn save(&mut self, gateway: &Gateway, now: Now) -> Tally {
+        let Self { slots, hand_over, .. } = self;
+        hand_over.save(gateway, slots.iter().flatten().map(|conn| conn.id), now)
+    }
+
+    /// Something of these, which were saved as they stood, is dealt with that no other process may deal with again.
+    pub(super) fn touch(&mut self, ids: &[ConnId], gateway: &Gateway) {
+        self.hand_over.touch(ids.iter().copied());
+        let unsent = ids.iter().filter(|id| !gateway.outgoing(**id).is_empty());
+        self.hand_over.torn(unsent.copied());
+    }
+
+    /// A connection of a former process does not go on.
+    pub(super) fn forget(&mut self, id: ConnId, now: Instant) {
+        self.hand_over.closed(id, now);
+    }
+
+    /// Connections that the kernel did not let us park: they end with this process.
+    pub(super) fn unparked(&self) -> Vec<ConnId> {
+        let ids = self.slots.iter().flatten().map(|conn| conn.id);
+        ids.filter(|id| !self.hand_over.keeps(*id)).collect()
+    }
+
+    /// Whether connections outlive this process.
+    pub(super) fn outlive(&self) -> bool {
+        self.hand_over.is_on()
+    }
+
+    /// How many connections are parked for the next process, dead ones included; none where nothing outlives this one.
+    pub(super) fn parked(&self) -> Option<usize> {
+        self.hand_over.parked()
+    }
+
+    /// When [`Conns::settle`] has something to do although nothing has happened.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.hand_over.deadline()
+    }
+
     /// Whether the next turn has something to do before anything new happens.
     pub(super) fn busy(&self, gateway: &Gateway) -> bool {
-        !self.writable.is_empty() || self.readable.iter().any(|id| gateway.wants_read(*id))
+        self.hand_over.is_busy()
+            || !self.writable.is_empty()
+            || self.readable.iter().any(|id| gateway.wants_read(*id))
     }
 
     /// Ends our direction.
@@ -193,12 +260,13 @@ impl Conns {
 
     /// Ends a connection for good: both directions first, so that the peer sees the end at once even if a copy of the
     /// socket is held elsewhere.
-    pub(super) fn close(&mut self, id: ConnId) {
+    pub(super) fn close(&mut self, id: ConnId, now: Instant) {
         let Some(slot) = self.slots.get_mut(id.slot as usize) else { return };
         let Some(mut conn) = slot.take_if(|conn| conn.id == id) else { return };
         self.open -= 1;
         conn.stream.shutdown(Shutdown::Both).unwrap_or_default();
         self.registry.deregister(conn.stream.source()).unwrap_or_default();
+        self.hand_over.closed(id, now);
     }
 
     /// The connection, if it is still the same one.
@@ -276,6 +344,7 @@ impl Conns {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     conn.wait_for_room(&self.registry, true);
+                    self.hand_over.torn(std::iter::once(id));
                     return told;
                 }
                 Ok(_) | Err(_) => {
@@ -344,35 +413,10 @@ impl Heard {
     }
 }
 
-impl Stream {
-    /// What epoll registers.
-    fn source(&mut self) -> &mut dyn Source {
-        match self {
-            Self::Tcp(stream) => stream,
-            Self::Unix(stream) => stream,
-        }
-    }
-
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Self::Tcp(stream) => stream.read(buffer),
-            Self::Unix(stream) => stream.read(buffer),
-        }
-    }
-
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Self::Tcp(stream) => stream.write(bytes),
-            Self::Unix(stream) => stream.write(bytes),
-        }
-    }
-
-    fn shutdown(&self, how: Shutdown) -> io::Result<()> {
-        match self {
-            Self::Tcp(stream) => stream.shutdown(how),
-            Self::Unix(stream) => stream.shutdown(how),
-        }
-    }
+/// The socket of a connection, if it is still the same one.
+fn socket_of(slots: &[Option<Conn>], id: ConnId) -> Option<BorrowedFd<'_>> {
+    let conn = slots.get(id.slot as usize)?.as_ref().filter(|conn| conn.id == id)?;
+    Some(conn.stream.as_fd())
 }
 
 fn token(id: ConnId) -> Token {

@@ -13,9 +13,10 @@ use mio::{Interest, Registry, Token};
 use nix::errno::Errno;
 
 use super::activation::Listeners;
-use super::conn::{Conns, Stream};
+use super::conn::Conns;
 use super::files::cause;
 use super::peer::{Inspector, unix_ids};
+use super::stream::Stream;
 use crate::clock::Now;
 use crate::gateway::{ConnId, Door, Gateway, Input, Peer};
 use crate::journal::{Entry, Field, Kind};
@@ -161,9 +162,29 @@ impl Doors {
             }
         };
         if let Some(id) = gateway.accept(peer, now) {
-            open_or_lose(id, stream, conns, gateway, now);
+            if open_or_lose(id, stream, conns, gateway, now) {
+                conns.park(id, gateway, now);
+            }
         }
         Ok(())
+    }
+
+    /// Who is at the other end of a connection that another process has accepted.
+    pub(super) fn identify(&mut self, stream: &Stream) -> Peer {
+        match stream {
+            Stream::Tcp(stream) => {
+                let ends = (stream.peer_addr().ok(), stream.local_addr().ok());
+                let uid = match (ends, &mut self.inspector) {
+                    ((Some(peer), Some(local)), Some(inspector)) => inspector.tcp_uid(peer, local),
+                    _ => None,
+                };
+                Peer { door: Door::Tcp, address: ends.0, uid, pid: None }
+            }
+            Stream::Unix(stream) => {
+                let (uid, pid) = unix_ids(stream);
+                Peer { door: Door::Owner, address: None, uid, pid }
+            }
+        }
     }
 
     /// An entry that there is no room, at most one in a while.
@@ -187,10 +208,18 @@ impl Listener {
 }
 
 /// A connection that epoll does not take is broken from the start; the gateway knows how to end it.
-fn open_or_lose(id: ConnId, stream: Stream, conns: &mut Conns, gateway: &mut Gateway, now: Now) {
-    if conns.open(id, stream).is_err() {
+pub(super) fn open_or_lose(
+    id: ConnId,
+    stream: Stream,
+    conns: &mut Conns,
+    gateway: &mut Gateway,
+    now: Now,
+) -> bool {
+    let open = conns.open(id, stream).is_ok();
+    if !open {
         gateway.handle(Input::Lost { conn: id }, now);
     }
+    open
 }
 
 /// Whether an error of `accept` is about one connection alone, so that the next one may do better.

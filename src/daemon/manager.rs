@@ -36,7 +36,7 @@ impl Manager {
     /// # Errors
     /// The kernel gives no thread.
     pub(super) fn connect(reporter: Reporter, now: Instant) -> std::io::Result<Self> {
-        let listened_to = std::env::var_os("NOTIFY_SOCKET").is_some();
+        let listened_to = is_listening();
         let speaker = listened_to
             .then(|| {
                 Worker::spawn("notify", limits::NOTICES_QUEUED_MAX, reporter, |words: Vec<_>| speak(&words))
@@ -130,9 +130,29 @@ impl Manager {
     }
 }
 
+/// Whether there is a service manager that listens, and keeps what it is given.
+pub(super) fn is_listening() -> bool {
+    std::env::var_os("NOTIFY_SOCKET").is_some()
+}
+
+/// Whether it also keeps file descriptors for us: `$FDSTORE` says how many. systemd sets it since 254, and our units do
+/// for those before.
+pub(super) fn keeps() -> bool {
+    let room = std::env::var("FDSTORE").ok().and_then(|text| text.parse::<usize>().ok());
+    is_listening() && room.is_some_and(|room| room > 0)
+}
+
 /// Leaves a line in `systemctl status` for a start that failed. The manager waits for us then, so that this may too.
 pub(super) fn last_words(line: &str) {
     speak(&[NotifyState::Status(line.to_owned())]);
+}
+
+/// Waits before a start that failed ends, if a manager started us: it starts us again at once, so that clients hardly
+/// notice a crash, and what is at fault here is still at fault then.
+pub(super) fn hold_back() {
+    if std::env::var_os("NOTIFY_SOCKET").is_some() {
+        std::thread::sleep(limits::START_FAILED_PAUSE);
+    }
 }
 
 /// An error has nobody to be told to: the manager is the one who does not listen.

@@ -8,13 +8,16 @@ mod conn;
 mod door;
 mod dump;
 mod files;
+mod handover;
 mod manager;
 mod peer;
+mod resume;
 mod setup;
 mod signal;
 mod sink;
 mod start;
 mod store;
+mod stream;
 mod worker;
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -58,6 +61,8 @@ struct Shell {
     /// The signalfd has something to say.
     signalled: bool,
     stopping: bool,
+    /// Another process is to go on; since when we make ready for it.
+    leaving: Option<Instant>,
     /// Ready was reached and told.
     ready: bool,
 }
@@ -117,7 +122,7 @@ impl Shell {
                 return exit;
             }
             let after = Instant::now();
-            self.manager.turn(gateway.ready(), || status(gateway, &self.sink), after);
+            self.manager.turn(gateway.ready(), || status(gateway, &self.conns, &self.sink), after);
             self.observe(gateway, now, after);
             patience = self.patience(gateway, after);
         }
@@ -127,14 +132,24 @@ impl Shell {
     fn turn(&mut self, gateway: &mut Gateway, now: Now) -> Result<(), Exit> {
         self.obey(gateway, now)?;
         self.take_reports(gateway, now)?;
+        if let Some(since) = self.leaving {
+            return self.leave(gateway, since, now);
+        }
         if let Some(entry) = self.doors.accept(&mut self.conns, gateway, now) {
             self.sink.push(entry);
         }
         self.conns.read(gateway, now);
-        for conn in gateway.expiring(now) {
-            self.conns.read_late(conn, gateway, now);
-        }
+        self.conns.read_late(&gateway.expiring(now), gateway, now);
         gateway.expire(now);
+        self.write_out(gateway, now)?;
+        if let Some(entry) = self.conns.settle(gateway, now) {
+            self.sink.push(entry);
+        }
+        Ok(())
+    }
+
+    /// Does what the gateway wants done, and what comes of that.
+    fn write_out(&mut self, gateway: &mut Gateway, now: Now) -> Result<(), Exit> {
         for _ in 0..limits::ROUNDS_TURN_MAX {
             self.apply_all(gateway)?;
             if !self.conns.write(gateway, now) {
@@ -142,6 +157,25 @@ impl Shell {
             }
         }
         self.apply_all(gateway)
+    }
+
+    /// A turn before a planned end: nothing new is read. When the disk has answered, or took too long, everything is saved
+    /// as it stands; nobody waits for a peer.
+    fn leave(&mut self, gateway: &mut Gateway, since: Instant, now: Now) -> Result<(), Exit> {
+        self.write_out(gateway, now)?;
+        if !gateway.settled() && now.mono < since + limits::HANDOVER_SETTLE {
+            return Ok(());
+        }
+        gateway.handle(Input::HandOver, now);
+        for conn in self.conns.unparked() {
+            gateway.interrupt(conn, now);
+        }
+        self.write_out(gateway, now)?;
+        let tally = self.conns.save(gateway, now);
+        let took = u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let entry = Entry::new(Kind::HandedOver).with(Field::Connections, tally.kept);
+        self.sink.push(entry.with(Field::Count, tally.lost).with(Field::ElapsedUsec, took));
+        Err(Exit::Ok)
     }
 
     /// Remembers what epoll says; nothing is done about it here.
@@ -163,9 +197,15 @@ impl Shell {
         while let Some(wish) = self.signals.next() {
             match wish {
                 // Whoever asks twice does not want to wait for the clients.
-                Wish::Stop if self.stopping => return Err(Exit::Ok),
-                Wish::Stop => {
+                Wish::Leave | Wish::Stop if self.stopping => return Err(Exit::Ok),
+                Wish::Leave if self.conns.outlive() => {
+                    self.leaving.get_or_insert(now.mono);
+                    self.manager.stopping();
+                    self.doors.shut();
+                }
+                Wish::Leave | Wish::Stop => {
                     self.stopping = true;
+                    self.leaving = None;
                     self.sink.push(Entry::new(Kind::Stop).with(Field::Connections, self.conns.len()));
                     self.manager.stopping();
                     self.doors.shut();
@@ -237,7 +277,7 @@ impl Shell {
             Output::Flush(conn) => self.conns.queue_write(conn),
             Output::HalfClose(conn) => self.conns.half_close(conn),
             Output::Close(conn) => {
-                self.conns.close(conn);
+                self.conns.close(conn, Instant::now());
                 self.doors.resume();
             }
             Output::Journal(entry) => self.sink.push(entry),
@@ -270,10 +310,14 @@ impl Shell {
 
     /// How long the next poll may wait: not at all if something is left to do.
     fn patience(&self, gateway: &Gateway, now: Instant) -> Option<Duration> {
+        if let Some(since) = self.leaving {
+            return Some((since + limits::HANDOVER_SETTLE).saturating_duration_since(now));
+        }
         if self.conns.busy(gateway) || self.doors.busy(gateway) {
             return Some(Duration::ZERO);
         }
-        let deadlines = [gateway.deadline(), self.manager.deadline(), self.doors.deadline()];
+        let deadlines =
+            [gateway.deadline(), self.manager.deadline(), self.doors.deadline(), self.conns.deadline()];
         deadlines.into_iter().flatten().min().map(|at| at.saturating_duration_since(now))
     }
 }
@@ -285,11 +329,12 @@ fn clock() -> Now {
 }
 
 /// The gateway's own line, and what it cannot know.
-fn status(gateway: &Gateway, sink: &Sink) -> String {
+fn status(gateway: &Gateway, conns: &Conns, sink: &Sink) -> String {
     let line = gateway.status_line();
+    let parked = conns.parked().map_or_else(String::new, |parked| format!("; {parked} parked"));
     match sink.dropped() {
-        0 => line,
-        dropped => format!("{line}; {dropped} journal entries dropped"),
+        0 => line + &parked,
+        dropped => format!("{line}{parked}; {dropped} journal entries dropped"),
     }
 }
 

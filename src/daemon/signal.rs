@@ -1,4 +1,8 @@
 //! Signals as events of the loop: a signalfd, no handler, nothing that could run in the middle of anything.
+//!
+//! Rule: the signal says what comes after us, so that nobody has to be asked. The units have the manager send SIGTERM
+//! for a restart (`RestartKillSignal=`) and SIGINT for a stop (`KillSignal=`). Whoever else sends SIGTERM to a unit with
+//! `Restart=always` restarts it too.
 
 use std::io;
 use std::os::fd::AsRawFd;
@@ -11,7 +15,9 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 /// What a signal asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Wish {
-    /// SIGTERM or SIGINT: end.
+    /// SIGTERM: end; the next process is about to start.
+    Leave,
+    /// SIGINT: end for good.
     Stop,
     /// SIGHUP: read the configuration again.
     Reload,
@@ -46,7 +52,11 @@ impl Signals {
     /// The next wish, if a signal has come.
     pub(super) fn next(&self) -> Option<Wish> {
         let info = self.fd.read_signal().ok().flatten()?;
-        let reload = info.ssi_signo == Signal::SIGHUP as u32;
-        Some(if reload { Wish::Reload } else { Wish::Stop })
+        let is = |signal| info.ssi_signo == signal as u32;
+        Some(match () {
+            () if is(Signal::SIGHUP) => Wish::Reload,
+            () if is(Signal::SIGINT) => Wish::Stop,
+            () => Wish::Leave,
+        })
     }
 }

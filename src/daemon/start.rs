@@ -8,15 +8,19 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use mio::{Poll, Token, Waker};
 use nix::sys::prctl::set_dumpable;
+use nix::time::{ClockId, clock_gettime};
 
 use super::activation::Listeners;
 use super::conn::Conns;
 use super::door::Doors;
 use super::files::{Disk, cause};
+use super::handover::{self, HandOver, Inheritance, Stored};
 use super::manager::{self, Manager};
+use super::resume::Resume;
 use super::setup::Origin;
 use super::signal::Signals;
 use super::sink::{self, Sink};
@@ -87,7 +91,7 @@ fn serve(config: Option<PathBuf>) -> Exit {
 /// Everything in the order in which it depends on each other: listeners and signals before any thread.
 fn begin(config: Option<PathBuf>) -> Result<(Shell, Gateway), Failure> {
     // First of all: a file of our own must not get the number of one that was promised and not given.
-    let listeners = Listeners::take().map_err(|refused| Failure {
+    let (listeners, stored) = Listeners::take().map_err(|refused| Failure {
         exit: Exit::NoListener,
         cause: refused.to_string(),
         remedy: refused.remedy(),
@@ -100,15 +104,55 @@ fn begin(config: Option<PathBuf>) -> Result<(Shell, Gateway), Failure> {
     let setup = origin.load().map_err(|cause| Failure { exit: Exit::Config, cause, remedy: CHECK_REMEDY })?;
     let store = Store::locate(|name| Disk.env(name), Disk.home()).map_err(store_failure)?;
     let saved = store.load().map_err(store_failure)?;
-    let gateway = Gateway::new(*setup, Box::new(Kernel), saved.as_deref(), clock())
+    let mut gateway = Gateway::new(*setup, Box::new(Kernel), saved.as_deref(), clock())
         .map_err(|why| store_failure(format!("{}: {why}", store.path().display())))?;
-    let shell =
-        shell(signals, listeners, origin, store).map_err(|error| internal("sockets and threads", &error))?;
+    let (hand_over, inheritance) = inherit(stored, &store);
+    let began = inheritance.epoch_ns;
+    let mut shell = shell(signals, listeners, origin, store, hand_over)
+        .map_err(|error| internal("sockets and threads", &error))?;
+    let resume = Resume {
+        gateway: &mut gateway,
+        conns: &mut shell.conns,
+        doors: &mut shell.doors,
+        sink: &shell.sink,
+        now: clock(),
+        underway: Vec::new(),
+    };
+    resume.run(inheritance, Duration::from_nanos(monotonic_ns().saturating_sub(began)));
     Ok((shell, gateway))
 }
 
+/// Takes over what a former process has left. Where nothing can be kept, we serve all the same, and say so.
+fn inherit(stored: Stored, store: &Store) -> (HandOver, Inheritance) {
+    let now_ns = monotonic_ns();
+    let nothing = |orphans, failure| {
+        let inheritance = Inheritance { orphans, epoch_ns: now_ns, failure, ..Inheritance::default() };
+        (HandOver::default(), inheritance)
+    };
+    if !manager::keeps() {
+        return nothing(handover::give_up(&stored), None);
+    }
+    match store.hand_over_key() {
+        Ok(key) => handover::begin(stored, &key, now_ns)
+            .unwrap_or_else(|error| nothing(Vec::new(), Some(cause(&error)))),
+        Err(why) => nothing(handover::give_up(&stored), Some(why)),
+    }
+}
+
+/// `CLOCK_MONOTONIC`, by which [`std::time::Instant`] counts; it is the same for all processes of a boot.
+fn monotonic_ns() -> u64 {
+    let time = clock_gettime(ClockId::CLOCK_MONOTONIC).map(Duration::from).unwrap_or_default();
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
 /// Everything outside the gateway, running.
-fn shell(signals: Signals, listeners: Listeners, origin: Origin, store: Store) -> std::io::Result<Shell> {
+fn shell(
+    signals: Signals,
+    listeners: Listeners,
+    origin: Origin,
+    store: Store,
+    hand_over: HandOver,
+) -> std::io::Result<Shell> {
     let poll = Poll::new()?;
     let reports = Reports::new(Waker::new(poll.registry(), WAKER)?);
     signals.register(poll.registry(), SIGNALS)?;
@@ -117,7 +161,7 @@ fn shell(signals: Signals, listeners: Listeners, origin: Origin, store: Store) -
     Ok(Shell {
         signals,
         doors: Doors::open(listeners, poll.registry().try_clone()?, FIRST_DOOR)?,
-        conns: Conns::new(poll.registry().try_clone()?),
+        conns: Conns::new(poll.registry().try_clone()?, hand_over),
         manager: Manager::connect(reports.reporter(), clock().mono)?,
         files: files_thread(reports.reporter(), origin)?,
         store: store_thread(reports.reporter(), store)?,
@@ -127,6 +171,7 @@ fn shell(signals: Signals, listeners: Listeners, origin: Origin, store: Store) -
         reload: Reload::Idle,
         signalled: true,
         stopping: false,
+        leaving: None,
         ready: false,
     })
 }
@@ -158,6 +203,7 @@ impl Failure {
     fn tell(self) -> Exit {
         manager::last_words(&self.cause);
         if sink::tell_at_once(failure_entry(Kind::StartFailed, &self.cause, self.remedy)) {
+            manager::hold_back();
             return self.exit;
         }
         complain(self.exit, &format!("{}; {}", self.cause, self.remedy))

@@ -1,4 +1,4 @@
-//! The file of the pairing store: one folder, one file, replaced as a whole.
+//! The folder of the daemon's own state: the file of the pairing store, replaced as a whole, and the key of the hand-over.
 //!
 //! Rule: what is there is either the old file or the new one, whatever happens, and nobody else can write it. A file
 //! that cannot be read is left as it is, and the start is refused.
@@ -12,6 +12,7 @@ use nix::fcntl::OFlag;
 use nix::unistd::geteuid;
 
 use super::files::cause;
+use super::handover::KEY_BYTES;
 use crate::limits;
 
 /// The folder of the daemon's own state.
@@ -60,24 +61,26 @@ impl Store {
             .map_err(|error| format!("{folder}: cannot be made: {}", cause(&error)))?;
         let meta = fs::metadata(&self.folder).map_err(|error| format!("{folder}: {}", cause(&error)))?;
         only_ours(&self.folder, &meta)?;
-        let path = self.path();
-        let named = |error: io::Error| format!("{}: cannot be read: {}", path.display(), cause(&error));
-        let file = match open(&path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(named(error)),
-        };
-        let meta = file.metadata().map_err(named)?;
-        if !meta.is_file() {
-            return Err(format!("{}: not a regular file, move it away", path.display()));
+        read(&self.path())
+    }
+
+    /// The key under which connections are handed over, made if there is none. To be called after [`Store::load`], which
+    /// has seen to the folder.
+    ///
+    /// # Errors
+    /// It cannot be had or kept, or others could have written it. The text names the path.
+    pub(super) fn hand_over_key(&self) -> Result<[u8; KEY_BYTES], String> {
+        let path = self.folder.join(KEY_FILE);
+        let named = |error: io::Error| format!("{}: {}", path.display(), cause(&error));
+        if let Some(bytes) = read(&path)? {
+            if let Ok(key) = bytes.try_into() {
+                return Ok(key);
+            }
         }
-        only_ours(&path, &meta)?;
-        let mut bytes = Vec::new();
-        file.take(limits::STATE_FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(named)?;
-        if bytes.len() as u64 > limits::STATE_FILE_BYTES_MAX {
-            return Err(format!("{}: larger than {} bytes", path.display(), limits::STATE_FILE_BYTES_MAX));
-        }
-        Ok(Some(bytes))
+        let mut key = [0; KEY_BYTES];
+        getrandom::fill(&mut key).map_err(|error| error.to_string())?;
+        self.replace(KEY_FILE, &key).map_err(named)?;
+        Ok(key)
     }
 
     /// Puts `bytes` in the place of the file, durably. Blocks for as long as the disk takes.
@@ -85,12 +88,12 @@ impl Store {
     /// # Errors
     /// The cause in words, with the path; the old file is still there then.
     pub(super) fn save(&self, bytes: &[u8]) -> Result<(), String> {
-        self.replace(bytes).map_err(|error| format!("{}: {}", self.path().display(), cause(&error)))
+        self.replace(FILE, bytes).map_err(|error| format!("{}: {}", self.path().display(), cause(&error)))
     }
 
     /// Temporary file, fsync, rename, fsync of the folder: after a crash at any point there is one whole file.
-    fn replace(&self, bytes: &[u8]) -> io::Result<()> {
-        let new = self.folder.join(NEW_FILE);
+    fn replace(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        let new = self.folder.join(format!("{name}.new"));
         // What a crash has left behind may have another mode; a file of our own making has the right one.
         match fs::remove_file(&new) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -99,9 +102,30 @@ impl Store {
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
         file.write_all(bytes)?;
         file.sync_all()?;
-        fs::rename(&new, self.path())?;
+        fs::rename(&new, self.folder.join(name))?;
         File::open(&self.folder)?.sync_all()
     }
+}
+
+/// A whole file, if it is there and only we can have written it.
+fn read(path: &Path) -> Result<Option<Vec<u8>>, String> {
+    let named = |error: io::Error| format!("{}: cannot be read: {}", path.display(), cause(&error));
+    let file = match open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(named(error)),
+    };
+    let meta = file.metadata().map_err(named)?;
+    if !meta.is_file() {
+        return Err(format!("{}: not a regular file, move it away", path.display()));
+    }
+    only_ours(path, &meta)?;
+    let mut bytes = Vec::new();
+    file.take(limits::STATE_FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(named)?;
+    if bytes.len() as u64 > limits::STATE_FILE_BYTES_MAX {
+        return Err(format!("{}: larger than {} bytes", path.display(), limits::STATE_FILE_BYTES_MAX));
+    }
+    Ok(Some(bytes))
 }
 
 /// Never through a symbolic link, and never waiting for a FIFO's writer.
@@ -125,7 +149,8 @@ fn only_ours(path: &Path, meta: &fs::Metadata) -> Result<(), String> {
 
 const FOLDER: &str = "loopgate";
 const FILE: &str = "pairing.json";
-const NEW_FILE: &str = "pairing.json.new";
+/// Whoever can read it can read what is handed over from one process to the next; replacing it makes that unreadable.
+const KEY_FILE: &str = "handover.key";
 
 #[cfg(test)]
 mod tests {
@@ -166,7 +191,7 @@ mod tests {
         assert_eq!(store.load(), Ok(None));
         assert_eq!(mode(&store.folder), 0o700);
         store.save(b"one").unwrap();
-        fs::write(store.folder.join(NEW_FILE), "left behind by a crash").unwrap();
+        fs::write(store.folder.join("pairing.json.new"), "left behind by a crash").unwrap();
         store.save(b"two").unwrap();
         assert_eq!(store.load(), Ok(Some(b"two".to_vec())));
         assert_eq!(mode(&store.path()), 0o600);

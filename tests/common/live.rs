@@ -1,6 +1,8 @@
 //! A client over a real socket, blocking, and the daemon it talks to.
 //!
 //! Nothing here waits for ever: whatever does not come within [`PATIENCE`] is a failure.
+//!
+//! A [`Gate`] ends with its process, or it is [`Gate::kept`] over restarts (`kept.rs`).
 
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
@@ -19,6 +21,13 @@ use crate::common::TOKEN;
 use crate::common::client::Device;
 use crate::rig::{Daemon, Home, Plan, tcp, within};
 
+#[path = "keeper.rs"]
+pub mod keeper;
+#[path = "kept.rs"]
+mod kept;
+#[path = "raw.rs"]
+pub mod raw;
+
 /// How long anything may take that should happen at once, on a machine that has much else to do.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -26,6 +35,7 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 pub struct Gate {
     // Dropped before its home is.
     pub daemon: Daemon,
+    kept: Option<kept::Kept>,
     pub home: Home,
     pub port: u16,
 }
@@ -36,10 +46,13 @@ pub struct Peer {
     pub nonce: String,
     /// Events that came while an answer was awaited.
     pub events: VecDeque<Value>,
+    /// What came back for pings.
+    pub pongs: Vec<Vec<u8>>,
     next: u64,
 }
 
-/// What an upgrade that does not succeed is answered: the whole HTTP answer.
+/// What an upgrade that does not succeed is answered: the whole HTTP answer, or how the WebSocket ended before the
+/// challenge.
 #[derive(Debug)]
 pub struct Answer(pub String);
 
@@ -69,7 +82,7 @@ impl Gate {
         // systemd lets as many wait as the kernel allows; the standard library 128, and then a peer tries for seconds.
         listen(&listener, Backlog::MAXCONN).expect("a listener");
         let daemon = change(Plan::new(&home, vec![listener])).start();
-        Self { daemon, home, port }
+        Self { daemon, kept: None, home, port }
     }
 
     /// Ends the process so, and starts another one in the same home, on another port.
@@ -131,13 +144,18 @@ impl Peer {
             stream.read_to_end(&mut body).unwrap_or_default();
             return Err(Answer(head + &String::from_utf8_lossy(&body)));
         }
-        let config = WebSocketConfig::default().max_message_size(None).max_frame_size(None);
-        let socket = WebSocket::from_partially_read(stream, rest, Role::Client, Some(config));
-        let mut peer = Self { socket, nonce: String::new(), events: VecDeque::new(), next: 0 };
-        let challenge = peer.frame().expect("a challenge");
+        let mut peer = Self::midway(stream, rest);
+        let challenge = peer.frame().map_err(|end| Answer(format!("closed {end:?}")))?;
         assert_eq!(challenge["event"], "connect.challenge", "{challenge}");
         challenge["payload"]["nonce"].as_str().expect("a nonce").clone_into(&mut peer.nonce);
         Ok(peer)
+    }
+
+    /// A WebSocket that was opened long ago. `seen`: what has come of a frame that is not all here.
+    pub fn midway(stream: TcpStream, seen: Vec<u8>) -> Self {
+        let config = WebSocketConfig::default().max_message_size(None).max_frame_size(None);
+        let socket = WebSocket::from_partially_read(stream, seen, Role::Client, Some(config));
+        Self { socket, nonce: String::new(), events: VecDeque::new(), pongs: Vec::new(), next: 0 }
     }
 
     /// The next frame, whatever it is, or the connection's end.
@@ -148,6 +166,7 @@ impl Peer {
                 Ok(Message::Text(text)) => return Ok(serde_json::from_str(&text).expect("JSON")),
                 Ok(Message::Close(Some(frame))) => return Err((frame.code.into(), frame.reason.to_string())),
                 Ok(Message::Close(None)) => return Err((1005, String::new())),
+                Ok(Message::Pong(bytes)) => self.pongs.push(bytes.to_vec()),
                 Ok(_) => {}
                 Err(Error::Io(error)) if error.kind() == ErrorKind::Interrupted => {}
                 Err(Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => {
@@ -325,9 +344,13 @@ pub fn unix_ms() -> u64 {
 }
 
 fn patient(stream: TcpStream) -> TcpStream {
+    stream.set_nodelay(true).expect("no delay");
+    timed_out(stream)
+}
+
+fn timed_out(stream: TcpStream) -> TcpStream {
     stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
     stream.set_write_timeout(Some(PATIENCE)).expect("a timeout");
-    stream.set_nodelay(true).expect("no delay");
     stream
 }
 
@@ -341,6 +364,7 @@ fn read_head(stream: &mut TcpStream) -> (String, Vec<u8>) {
             return (String::from_utf8_lossy(&seen).into_owned(), rest);
         }
         match stream.read(&mut buffer) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Ok(0) | Err(_) => return (String::from_utf8_lossy(&seen).into_owned(), Vec::new()),
             Ok(count) => seen.extend_from_slice(&buffer[..count]),
         }

@@ -1,17 +1,20 @@
 //! Starts loopgated as a service manager would, without one.
 
-use std::fs;
-use std::io::{Read, Write};
+use std::fs::{self, File};
+use std::io::{IoSliceMut, Read, Write};
+use std::mem::MaybeUninit;
 use std::net::{TcpListener, TcpStream};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use command_fds::{CommandFdExt as _, FdMapping};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, recvmsg};
 
 /// A folder of its own with the usual files in it, removed at the end.
 pub(crate) struct Home {
@@ -21,11 +24,13 @@ pub(crate) struct Home {
 /// How to start.
 pub(crate) struct Plan<'a> {
     pub(crate) home: &'a Home,
-    /// Handed over as 3, 4, 5.
+    /// Handed over as 3, 4 and so on.
     pub(crate) fds: Vec<OwnedFd>,
-    /// `LISTEN_FDNAMES`.
+    /// `LISTEN_FDNAMES` of `fds`; a single name is the name of each.
     pub(crate) names: Option<&'a str>,
-    /// `LISTEN_FDS`, if it is not the number of `fds`.
+    /// Handed over behind `fds`, as the manager does it with what it was given to keep.
+    pub(crate) stored: Vec<Stored>,
+    /// `LISTEN_FDS`, if it is not the number of `fds` and `stored`.
     pub(crate) count: Option<&'a str>,
     /// `LISTEN_PID` as the shell sees it.
     pub(crate) pid: &'a str,
@@ -33,6 +38,12 @@ pub(crate) struct Plan<'a> {
     pub(crate) vars: Vec<(&'a str, String)>,
     /// Shell words before the start, each with a semicolon.
     pub(crate) before: &'a str,
+}
+
+/// A file descriptor that the service manager keeps, and its `FDNAME`.
+pub(crate) struct Stored {
+    pub(crate) name: String,
+    pub(crate) fd: OwnedFd,
 }
 
 /// A running loopgated.
@@ -93,7 +104,8 @@ impl Drop for Home {
 
 impl<'a> Plan<'a> {
     pub(crate) fn new(home: &'a Home, fds: Vec<OwnedFd>) -> Self {
-        Self { home, fds, names: Some("gateway"), count: None, pid: "$$", vars: Vec::new(), before: "" }
+        let (names, pid, vars, stored) = (Some("gateway"), "$$", Vec::new(), Vec::new());
+        Self { home, fds, names, stored, count: None, pid, vars, before: "" }
     }
 
     pub(crate) fn names(self, names: &'a str) -> Self {
@@ -105,37 +117,45 @@ impl<'a> Plan<'a> {
         self
     }
 
-    /// The shell opens the file descriptors under the numbers that the protocol asks for, and becomes loopgated.
+    /// A shell that has the file descriptors under the numbers that the protocol asks for becomes loopgated: nobody
+    /// else knows the process's number before it is there.
     pub(crate) fn start(self) -> Daemon {
         let log = self.home.path.join("log");
-        let count = self.count.map_or_else(|| self.fds.len().to_string(), str::to_owned);
-        let names = self.names.map(|names| {
-            let all =
-                if names.contains(':') { names.to_owned() } else { vec![names; self.fds.len()].join(":") };
-            format!("LISTEN_FDNAMES={all}")
-        });
-        let handed = ["3<&0", "4<&1", "5<&2"].get(..self.fds.len()).unwrap().join(" ");
         let script = format!(
-            "{} exec env LISTEN_PID={} LISTEN_FDS={count} {} {PROGRAM} {handed} 0</dev/null 1>/dev/null 2>{}",
+            "{} exec env LISTEN_PID={} LISTEN_FDS={} {} {PROGRAM}",
             self.before,
             self.pid,
-            names.unwrap_or_default(),
-            log.display(),
+            self.count.map_or_else(|| (self.fds.len() + self.stored.len()).to_string(), str::to_owned),
+            self.all_names().map(|names| format!("LISTEN_FDNAMES={names}")).unwrap_or_default(),
         );
-        let mut fds = self.fds.into_iter().map(Stdio::from);
-        let mut next = || fds.next().unwrap_or_else(Stdio::null);
+        let handed = self.fds.into_iter().chain(self.stored.into_iter().map(|stored| stored.fd));
+        let mappings = (3..).zip(handed).map(|(child_fd, parent_fd)| FdMapping { parent_fd, child_fd });
         let child = Command::new("sh")
             .args(["-c", &script])
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("HOME", &self.home.path)
             .envs(self.vars)
-            .stdin(next())
-            .stdout(next())
-            .stderr(next())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(File::create(&log).unwrap())
+            .fd_mappings(mappings.collect())
+            .unwrap()
             .spawn()
             .unwrap();
         Daemon { child, log }
+    }
+
+    /// `LISTEN_FDNAMES`. A manager that keeps something has a name for everything.
+    fn all_names(&self) -> Option<String> {
+        let of_fds = match self.names {
+            Some(names) if names.contains(':') => vec![names; 1],
+            Some(name) => vec![name; self.fds.len()],
+            None if self.stored.is_empty() => return None,
+            None => vec!["unknown"; self.fds.len()],
+        };
+        let names = of_fds.into_iter().chain(self.stored.iter().map(|stored| stored.name.as_str()));
+        Some(names.collect::<Vec<_>>().join(":"))
     }
 
     /// Starts, and expects an end before anything was served: the exit status and what was said.
@@ -197,6 +217,18 @@ impl Drop for Daemon {
     }
 }
 
+impl Stored {
+    pub(crate) fn new(name: &str, fd: impl Into<OwnedFd>) -> Self {
+        Self { name: name.to_owned(), fd: fd.into() }
+    }
+}
+
+impl Clone for Stored {
+    fn clone(&self) -> Self {
+        Self::new(&self.name, self.fd.try_clone().unwrap())
+    }
+}
+
 impl Manager {
     pub(crate) fn new(home: &Home) -> Self {
         let path = home.path.join("notify");
@@ -208,17 +240,16 @@ impl Manager {
         self.path.display().to_string()
     }
 
-    /// The next word within `patience`.
+    /// The next word within `patience`; what came along with it is closed.
     pub(crate) fn hears(&self, patience: Duration) -> Option<String> {
-        let mut buffer = [0; 4096];
+        self.receives(patience).map(|(word, _)| word)
+    }
+
+    /// The next word within `patience`, and the file descriptors that came along with it.
+    pub(crate) fn receives(&self, patience: Duration) -> Option<(String, Vec<OwnedFd>)> {
         self.socket.set_read_timeout(Some(patience)).unwrap();
-        loop {
-            match self.socket.recv(&mut buffer) {
-                Ok(length) => return Some(String::from_utf8(buffer[..length].to_vec()).unwrap()),
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                Err(_) => return None,
-            }
-        }
+        let (word, fds) = receive(&self.socket, RecvFlags::empty())?;
+        Some((String::from_utf8(word).unwrap(), fds))
     }
 
     /// Everything up to the first word that begins with `start`, that one included.
@@ -232,6 +263,28 @@ impl Manager {
             }
         }
     }
+}
+
+/// One message of a socket, and the file descriptors that came along with it; none if nothing comes.
+pub(crate) fn receive(socket: impl AsFd, flags: RecvFlags) -> Option<(Vec<u8>, Vec<OwnedFd>)> {
+    let mut buffer = [0; 4096];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(SCM_MAX_FD))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let flags = flags | RecvFlags::CMSG_CLOEXEC;
+    let message = loop {
+        match recvmsg(&socket, &mut [IoSliceMut::new(&mut buffer)], &mut control, flags) {
+            Ok(message) => break message,
+            Err(rustix::io::Errno::INTR) => {}
+            Err(_) => return None,
+        }
+    };
+    assert!(!message.flags.intersects(ReturnFlags::TRUNC | ReturnFlags::CTRUNC), "too long a message");
+    let fds = control.drain().filter_map(|part| match part {
+        RecvAncillaryMessage::ScmRights(fds) => Some(fds),
+        _ => None,
+    });
+    let fds = fds.flatten().collect();
+    Some((buffer[..message.bytes].to_vec(), fds))
 }
 
 /// Asks until there is an answer or the time is over.
@@ -292,3 +345,5 @@ pub(crate) fn upgraded(port: u16) -> TcpStream {
 }
 
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_loopgated");
+/// As many file descriptors go into one message.
+const SCM_MAX_FD: usize = 253;

@@ -1,15 +1,15 @@
 //! Peers that are too many, too slow, too large or too loud: what they can hurt is bounded, and others feel nothing.
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use loopgate::limits;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::common::TOKEN;
+use crate::live::raw::{fragment, frame, raise_file_limit, read_all, request, write_large_log};
 use crate::live::{Gate, PATIENCE, Peer, dial, head, operator, timed, until};
 use crate::rig::{Home, Plan, get, talk, unix};
 
@@ -313,49 +313,8 @@ fn s01_to_s45_hold_at_the_owners_door_too() {
     assert!(talk(UnixStream::connect(&path).expect("the socket"), 18789, "/healthz").contains("200 OK"));
 }
 
-/// One masked frame, final.
-fn frame(opcode: u8, payload: &[u8]) -> Vec<u8> {
-    coded(0x80 | opcode, payload)
-}
-
-/// One masked frame, not final.
-fn fragment(opcode: u8, payload: &[u8]) -> Vec<u8> {
-    coded(opcode, payload)
-}
-
-/// The mask is zero, so that the payload stands there as it is.
-fn coded(first: u8, payload: &[u8]) -> Vec<u8> {
-    let mut bytes = vec![first];
-    match payload.len() {
-        length @ 0..=125 => bytes.push(MASKED | u8::try_from(length).expect("small")),
-        length => {
-            bytes.push(MASKED | LENGTH_IN_TWO_BYTES);
-            bytes.extend(u16::try_from(length).expect("at most 64 KiB").to_be_bytes());
-        }
-    }
-    bytes.extend([0; 4]);
-    bytes.extend(payload);
-    bytes
-}
-
-fn request(id: &str, method: &str, params: &Value) -> String {
-    json!({"type": "req", "id": id, "method": method, "params": params}).to_string()
-}
-
 fn nested(open: &str, close: &str, depth: usize) -> String {
     format!("{}1{}", open.repeat(depth), close.repeat(depth))
-}
-
-fn read_all(stream: &mut TcpStream) -> String {
-    let mut all = Vec::new();
-    let mut buffer = [0; 4096];
-    loop {
-        match stream.read(&mut buffer) {
-            Ok(count) if count > 0 => all.extend_from_slice(&buffer[..count]),
-            Err(error) if error.kind() == ErrorKind::WouldBlock => panic!("still open after {PATIENCE:?}"),
-            Ok(_) | Err(_) => return String::from_utf8_lossy(&all).into_owned(),
-        }
-    }
 }
 
 /// How many decisions the lines with these words stand for.
@@ -367,34 +326,3 @@ fn sum(log: &str, words: &[&str]) -> u64 {
     };
     lines.map(|line| count(line).unwrap_or(1)).sum()
 }
-
-/// A log of OpenClaw's, of which one answer takes about a million bytes.
-fn write_large_log(home: &Home) {
-    let folder = home.path.join("logs");
-    std::fs::create_dir_all(&folder).expect("a folder");
-    let line = format!("{}\n", "x".repeat(999));
-    std::fs::write(folder.join("openclaw.log"), line.repeat(4_000)).expect("a file");
-    home.configure(&format!(
-        "{{gateway: {{auth: {{mode: 'token', token: '{TOKEN}'}}}}, logging: {{file: '{}'}}}}",
-        folder.join("openclaw.log").display()
-    ));
-}
-
-/// Raises this process's own limit of open files as far as it goes.
-fn raise_file_limit() -> usize {
-    let own = format!("--pid={}", std::process::id());
-    let output = Command::new("sh").args(["-c", "ulimit -H -n"]).output().expect("a shell");
-    let hard = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-    // Without the tool the limit stays as it is.
-    Command::new("prlimit")
-        .args([own, format!("--nofile={hard}:{hard}")])
-        .status()
-        .map(drop)
-        .unwrap_or_default();
-    let text = std::fs::read_to_string("/proc/self/limits").expect("limits");
-    let line = text.lines().find_map(|line| line.strip_prefix("Max open files")).expect("a line");
-    line.split_ascii_whitespace().next().and_then(|soft| soft.parse().ok()).expect("a number")
-}
-
-const MASKED: u8 = 0x80;
-const LENGTH_IN_TWO_BYTES: u8 = 0x7e;
