@@ -36,18 +36,26 @@ test: check test-rust build test-machine compat ## Everything, on a fresh machin
 test-rust: ## Unit and product tests, simulation, recorded conversations, the binary under socket activation
 	$(CARGO) test --locked
 
-test-machine: build ## The journal and the units in a booted Debian machine (as root)
+test-machine: build ## The journal, the units, restarts and crashes under load in a booted Debian machine (as root)
 	tests/machine/journal $(BINS)
+	tests/machine/clients $(BINS)
+	tests/machine/storm $(BINS)
+	tests/machine/storm --user --mode=restarts --mode=kills $(BINS)
 
 compat: build ## Real OpenClaw clients of both protocols, and their Control UIs, against loopgated
 	tests/compat/install
 	python3 tests/compat --bins=$(BINS)
 
-soak: build ## The same, each command 20 times in a row and 8 at once, each page for five minutes; 100,000 handshakes; Debian 13's rustc
+soak: build ## The same, each command 20 times in a row and 8 at once, each page for five minutes; 100,000 handshakes; storms of 1,000 restarts; Debian 13's rustc
 	tests/machine/msrv
 	LOOPGATE_HANDSHAKES=100000 $(CARGO) test --locked --release --test handshakes
+	tests/machine/storm --full --release $(BINS)
+	tests/machine/storm --full --release --user $(BINS)
+	tests/machine/storm --full --release --suite=bookworm $(BINS)
+	tests/machine/storm --full --release --suite=bookworm --user $(BINS)
 	tests/compat/install
 	ROUNDS=20 PARALLEL=8 HOLD=300 python3 tests/compat --bins=$(BINS)
+	tests/machine/clients $(BINS) 20
 
 doc: ## The crate's documentation, with private items, into target/doc
 	$(CARGO) doc --locked --no-deps --document-private-items

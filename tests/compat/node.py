@@ -23,10 +23,10 @@ def run(lane) -> None:
 
 
 class Host:
-    """One node host from its start to its end."""
+    """One node host from its start to its end. `name` tells it from others of the same gateway."""
 
-    def __init__(self, lane, gateway, operator):
-        self.lane, self.gateway, self.operator = lane, gateway, operator
+    def __init__(self, lane, gateway, operator, name=""):
+        self.lane, self.gateway, self.operator, self.name = lane, gateway, operator, name or NAME
         self.client = lane.client("node-host", gateway, gateway.auth)
         self.log = self.client.home / "node.log"
         self.child = None
@@ -42,18 +42,21 @@ class Host:
         self.lane.check("node run gone", self.gone)
 
     def commands(self) -> None:
-        which = ("--command", "system.which", "--params", '{"bins":["sh"]}')
-        invoke = ("nodes", "invoke", "--node", NAME, *which, "--json")
         for name, argv, judge in (
             ("nodes status with a node", ("nodes", "status", "--json"), connected),
             ("browser status with a node", BROWSER, browser),
-            ("nodes invoke", invoke, found_shell),
+            ("nodes invoke", self.invocation(), found_shell),
         ):
             self.lane.command(name, self.operator, argv, judge, self.gateway)
 
+    def invocation(self) -> tuple:
+        """The command that has the host look for a shell."""
+        which = ("--command", "system.which", "--params", '{"bins":["sh"]}')
+        return ("nodes", "invoke", "--node", self.name, *which, "--json")
+
     def connect(self) -> str:
         """Starts the host and waits until the gateway lists it with its browser, approving it if asked."""
-        argv = ("node", "run", "--host", "127.0.0.1", "--port", str(self.gateway.port), "--display-name", NAME)
+        argv = ("node", "run", "--host", "127.0.0.1", "--port", str(self.gateway.port), "--display-name", self.name)
         env = {"OPENCLAW_GATEWAY_TOKEN": self.gateway.secret}
         with self.log.open("w", encoding="utf-8") as log:
             self.child = self.client.start(*argv, log=log, env=env)
@@ -79,7 +82,7 @@ class Host:
         if result.code != 0:
             raise self.failure(f"nodes status: exit {result.code}\n{result.evidence}")
         nodes = at(result.json(), "nodes")
-        return next((node for node in nodes if node.get("displayName") == NAME), None)
+        return next((node for node in nodes if node.get("displayName") == self.name), None)
 
     def approve(self, request: str) -> None:
         result = self.operator.run("nodes", "approve", request, "--json")

@@ -6,7 +6,6 @@ needs a gateway in a special state gets one of its own.
 
 import pathlib
 import threading
-import time
 import traceback
 from typing import Callable
 
@@ -16,7 +15,7 @@ import table
 import ui
 from client import Client
 from expect import closes_with_reason
-from report import Report, Skip, Unexpected
+from report import Report, Skip, Unexpected, split
 from target import token_auth
 from tee import Tee
 
@@ -127,14 +126,7 @@ class Lane:
         name = f"{self.version} {name}"
         if not self.options.only.search(name):
             return False
-        try:
-            began = time.monotonic()
-            note = action()
-            self.report.ok(name, note or f"{time.monotonic() - began:.1f} s")
-            return True
-        except Unexpected as reason:
-            self.report.fail(name, *split(reason))
-        return False
+        return self.report.check(name, action)
 
     def _in_a_row(self, once: Callable) -> str:
         notes = [once() for _ in range(self.options.rounds)]
@@ -156,12 +148,6 @@ class Lane:
         if failures:
             raise Unexpected(f"{len(failures)} of {len(threads)} failed: {failures[0]}")
         return f"{len(threads)} at once"
-
-
-def split(reason: Unexpected) -> tuple:
-    """An Unexpected's first line is the reason, the rest the evidence."""
-    first, _, rest = str(reason).partition("\n")
-    return first, rest
 
 
 VERSIONS = ("2026.3.13", "2026.9.6")

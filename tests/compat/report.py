@@ -7,6 +7,8 @@ file that holds the whole output, and its last lines.
 import pathlib
 import re
 import threading
+import time
+from typing import Callable
 
 
 class Unexpected(Exception):
@@ -46,6 +48,17 @@ class Report:
             for line in evidence.splitlines()[-TAIL_LINES:]:
                 print(f"     | {line[:TAIL_COLUMNS]}", flush=True)
 
+    def check(self, name: str, action: Callable) -> bool:
+        """Runs `action`, whose value is a note, and reports it; true if it went well."""
+        try:
+            began = time.monotonic()
+            note = action()
+            self.ok(name, note or f"{time.monotonic() - began:.1f} s")
+            return True
+        except Unexpected as reason:
+            self.fail(name, *split(reason))
+        return False
+
     def keep(self, name: str, content) -> pathlib.Path:
         """Writes text or bytes into the log folder, under a file name made of `name`."""
         path = self.logs / re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-")
@@ -61,6 +74,12 @@ class Report:
             print(f"failed: {name}")
         print(f"{self.passed} passed, {len(self.failed)} failed", flush=True)
         return 1 if self.failed or not self.passed else 0
+
+
+def split(reason: Unexpected) -> tuple:
+    """An Unexpected's first line is the reason, the rest the evidence."""
+    first, _, rest = str(reason).partition("\n")
+    return first, rest
 
 
 # Enough to see the cause in a CI log without opening the file.

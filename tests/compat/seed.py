@@ -26,13 +26,14 @@ def config(state: pathlib.Path, secret: dict, port: int) -> dict:
     }
 
 
-def write(state: pathlib.Path) -> None:
-    """Writes the session, the job and the log below a state folder."""
+def write(state: pathlib.Path, seen: pathlib.Path | None = None) -> None:
+    """Writes the session, the job and the log below a state folder. `seen` is its path where the gateway runs, if another."""
     ms = int(time.time() * 1000)
     sessions = state / "agents/main/sessions"
     sessions.mkdir(mode=0o700, parents=True)
     file = sessions / f"{SESSION}.jsonl"
-    entry = {"sessionId": SESSION, "updatedAt": ms, "label": "Compat", "sessionFile": str(file)}
+    named = (seen or state) / file.relative_to(state)
+    entry = {"sessionId": SESSION, "updatedAt": ms, "label": "Compat", "sessionFile": str(named)}
     put(sessions / "sessions.json", json.dumps({KEY: entry}))
     put(file, "".join(json.dumps(line) + "\n" for line in transcript(ms)))
     (state / "cron").mkdir(mode=0o700)
