@@ -39,7 +39,10 @@ impl Resume<'_> {
             let entry = Entry::new(Kind::TakeOverFailed).with(Field::Cause, cause);
             self.sink.push(entry.with(Field::Remedy, FAILED_REMEDY));
         }
-        if let Some(Err(cause)) = shared.map(|bytes| self.gateway.resume_shared(&bytes, self.now)) {
+        let shared = shared.map(|shared| {
+            shared.map_err(str::to_owned).and_then(|bytes| self.gateway.resume_shared(&bytes, self.now))
+        });
+        if let Some(Err(cause)) = shared {
             self.lost("what all connections share cannot be understood", Some(cause));
         }
         let (found, mut lost) = (heirs.len(), 0);

@@ -261,13 +261,7 @@ impl Gateway {
         };
         let kind = if conn.member().is_some() { Kind::CloseFault } else { Kind::Refuse };
         let code = if matches!(conn.stage, Stage::Arriving) { refusal.status } else { refusal.code.number() };
-        let entry = conn
-            .entry(kind, now)
-            .with(Field::CloseCode, code)
-            .with(Field::CloseReason, refusal.close_reason().to_owned())
-            .with(Field::Remedy, refusal.remedy);
-        // A member's entry has the rule that admitted it; what decided here is the rule of the refusal.
-        let entry = entry.with(Field::Rule, refusal.rule);
+        let entry = refusal_fields(conn.entry(kind, now), code, refusal);
         self.note(entry, now);
         self.leave(id, now);
     }
@@ -348,6 +342,15 @@ impl Gateway {
         self.note_secret(now);
         self.note(Entry::new(Kind::Reload), now);
     }
+}
+
+/// What an entry says of a refusal. A member's entry has the rule that admitted it; what decided here is the refusal's.
+pub(super) fn refusal_fields(entry: Entry, code: u16, refusal: &Refusal) -> Entry {
+    entry
+        .with(Field::CloseCode, code)
+        .with(Field::CloseReason, refusal.close_reason().to_owned())
+        .with(Field::Remedy, refusal.remedy)
+        .with(Field::Rule, refusal.rule)
 }
 
 /// A peer that does not take what it is sent.

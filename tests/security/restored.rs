@@ -120,7 +120,8 @@ fn s37_the_reason_is_in_the_journal() {
     for (harm, words) in [
         (&|gate: &Gate| newer(gate) as _, "this version knows"),
         (&|gate: &Gate| gate.keeper().replace(BOOK, empty()) as _, "memory file"),
-    ] as [(&dyn Fn(&Gate), &str); 2]
+        (&|gate: &Gate| rewrite_key(gate, 32), "what all connections share cannot be understood"),
+    ] as [(&dyn Fn(&Gate), &str); 3]
     {
         let crowd = Crowd::come(&gate);
         gate.stop(Signal::SIGKILL);

@@ -39,8 +39,8 @@ pub(in crate::daemon) struct Stored {
 pub(in crate::daemon) struct Inheritance {
     /// Whose sockets were found.
     pub(in crate::daemon) heirs: Vec<Heir>,
-    /// What all connections share.
-    pub(in crate::daemon) shared: Option<Vec<u8>>,
+    /// What all connections share; none if it was never written, an error if it cannot be believed.
+    pub(in crate::daemon) shared: Option<Result<Vec<u8>, &'static str>>,
     /// The beginning of the lineage: nanoseconds of `CLOCK_MONOTONIC`.
     pub(in crate::daemon) epoch_ns: u64,
     /// Sockets of which nothing is known.
@@ -182,7 +182,6 @@ fn proceed(file: File, ends: Vec<UnixDatagram>, key: Key, now_ns: u64) -> Result
     let Legacy { conns, shared } = legacy;
     match gather(conns, &mut lots, &mut book) {
         Ok((heirs, orphans)) => {
-            let shared = shared.and_then(Result::ok);
             let inheritance =
                 Inheritance { heirs, shared, epoch_ns: header.epoch_ns, orphans, failure: None };
             Ok(Begun { hand_over: HandOver::new(book, lots), inheritance })

@@ -11,11 +11,12 @@ use super::shared::{SavedInvocation, Shared};
 use super::{Gateway, interrupted};
 use crate::clock::Now;
 use crate::gateway::arrive::Challenged;
-use crate::gateway::io::{ConnId, Output, Peer};
+use crate::gateway::io::{ConnId, Output, Peer, uuid};
+use crate::gateway::lifecycle::refusal_fields;
 use crate::gateway::native::invoke::Answered;
 use crate::gateway::nodes::LiveNode;
 use crate::gateway::{Conn, Member, Stage, client_fields};
-use crate::journal::{Field, Kind};
+use crate::journal::{Entry, Kind};
 use crate::limits;
 use crate::policy::saved::{Former, Readmission};
 use crate::session::{Held, Session};
@@ -119,7 +120,7 @@ impl Gateway {
     fn resume_fresh(&mut self, slot: u32, peer: Peer, accepted: u64, now: Now) -> Result<ConnId, String> {
         let accepted = self.epoch.at(accepted).ok_or("its time is beyond the clock")?;
         let session = Session::new(Now { mono: accepted, ..now }, self.spans());
-        let name = super::super::io::uuid(&mut *self.entropy);
+        let name = uuid(&mut *self.entropy);
         let id = self.put(slot, |id| Conn::new(id, name, peer, session))?;
         self.arriving += 1;
         Ok(id)
@@ -196,17 +197,7 @@ impl Gateway {
                     self.announce_narrowed(id, now);
                 }
             }
-            Err(refusal) => {
-                self.note(
-                    entry
-                        .with(Field::CloseCode, refusal.code.number())
-                        .with(Field::CloseReason, refusal.close_reason().to_owned())
-                        .with(Field::Remedy, refusal.remedy)
-                        .with(Field::Rule, refusal.rule),
-                    now,
-                );
-                self.cut_off(id, &refusal, now);
-            }
+            Err(refusal) => self.cut_off(id, entry, &refusal, now),
         }
     }
 
@@ -241,27 +232,20 @@ impl Gateway {
             stage: Stage::Leaving,
             ..Conn::new(id, record.name, peer, session)
         })?;
-        let refusal = interrupted();
         if let Some(conn) = self.conns.get(id) {
             let entry = conn.entry(Kind::CloseFault, now);
             let entry = match &client {
                 Some(client) => client_fields(entry, client),
                 None => entry,
             };
-            self.note(
-                entry
-                    .with(Field::CloseCode, refusal.code.number())
-                    .with(Field::CloseReason, refusal.close_reason().to_owned())
-                    .with(Field::Remedy, refusal.remedy)
-                    .with(Field::Rule, refusal.rule),
-                now,
-            );
+            self.cut_off(id, entry, &interrupted(), now);
         }
-        self.cut_off(id, &refusal, now);
         Ok(id)
     }
 
-    fn cut_off(&mut self, id: ConnId, refusal: &Refusal, now: Now) {
+    /// Ends a connection that is no member's any more, and journals `entry` about it.
+    fn cut_off(&mut self, id: ConnId, entry: Entry, refusal: &Refusal, now: Now) {
+        self.note(refusal_fields(entry, refusal.code.number(), refusal), now);
         if let Some(conn) = self.conns.get_mut(id) {
             conn.session.cut_off(refusal, now);
         }
