@@ -35,7 +35,6 @@ struct World {
     env: BTreeMap<String, String>,
     files: BTreeMap<PathBuf, Result<String, String>>,
     credentials: BTreeMap<String, Result<String, String>>,
-    system: bool,
 }
 
 impl World {
@@ -87,10 +86,6 @@ impl Sources for World {
 
     fn home(&self) -> Option<PathBuf> {
         Some("/h".into())
-    }
-
-    fn is_system(&self) -> bool {
-        self.system
     }
 }
 

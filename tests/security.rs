@@ -34,6 +34,8 @@ mod grants;
 #[path = "common/live.rs"]
 #[allow(dead_code, reason = "each test file uses its part of it")]
 mod live;
+#[path = "security/made.rs"]
+mod made;
 #[path = "security/pairing.rs"]
 mod pairing;
 #[path = "security/parked.rs"]

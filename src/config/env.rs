@@ -159,7 +159,7 @@ fn is_variable_name(name: &str) -> bool {
 
 /// The lines `NAME=value` of a `.env` file; a name that comes first stays. Quotes around a value are taken away, in
 /// double ones `\n` is a line end; a `#` begins a comment.
-fn parse_dotenv(text: &str) -> BTreeMap<String, String> {
+pub(crate) fn parse_dotenv(text: &str) -> BTreeMap<String, String> {
     let mut variables = BTreeMap::new();
     for line in text.lines() {
         let line = line.trim();

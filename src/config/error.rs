@@ -102,6 +102,23 @@ pub enum ConfigError {
     },
 }
 
+impl ConfigError {
+    /// Where in a file it is, if it is in one.
+    pub fn place(&self) -> Option<&Place> {
+        match self {
+            Self::Syntax { place, .. }
+            | Self::TooBig { place, .. }
+            | Self::Include { place, .. }
+            | Self::WrongType { place, .. }
+            | Self::BadValue { place, .. }
+            | Self::UnknownKey { place, .. }
+            | Self::AmbiguousAuth { place }
+            | Self::TrustedProxy { place } => Some(place),
+            Self::NoHome | Self::Unreadable { .. } | Self::Absent { .. } => None,
+        }
+    }
+}
+
 impl Place {
     /// A place in `file` without a position.
     pub fn file(file: impl Into<PathBuf>) -> Self {

@@ -33,7 +33,8 @@ pub struct Gateway {
 pub struct Auth {
     /// Which secret counts.
     pub mode: AuthMode,
-    /// The shared token: config, else `OPENCLAW_GATEWAY_TOKEN`, else the credential `gateway-token`.
+    /// The shared token: config, else `OPENCLAW_GATEWAY_TOKEN`, else the credential `gateway-token`, else one that the
+    /// daemon makes.
     pub token: Resolved<Secret>,
     /// The shared password: config, else `OPENCLAW_GATEWAY_PASSWORD`, else the credential `gateway-password`.
     pub password: Resolved<Secret>,
@@ -193,6 +194,12 @@ impl Auth {
         let password = shared_secret(resolver, &PASSWORD, &written_password);
         let mode = mode.unwrap_or_else(|| silent_mode(&token, &password));
         Ok(Self { mode, token, password, rate_limit: RateLimit::read(&at.get("rateLimit"))? })
+    }
+
+    /// Whether a token is asked for and no place has one: the daemon makes one then. A place that should have one and
+    /// does not is somebody's mistake, which a token of ours would hide.
+    pub fn wants_token(&self) -> bool {
+        self.mode == AuthMode::Token && self.token == Resolved::Missing
     }
 
     /// The secret that the mode asks for; `None` in mode `none`.

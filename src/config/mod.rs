@@ -28,6 +28,8 @@ pub mod view;
 
 use std::path::{Path, PathBuf};
 
+#[cfg(feature = "cli")]
+pub(crate) use env::parse_dotenv as dotenv;
 pub use error::{ConfigError, Place, Position};
 pub use exit::Exit;
 pub use openclaw::OpenClaw;
@@ -55,11 +57,6 @@ pub trait Sources {
 
     /// The home folder of the daemon's user, by `$HOME` or the user database.
     fn home(&self) -> Option<PathBuf>;
-
-    /// Whether this is the system's instance, whose settings lie in `/etc`, and not a user's.
-    fn is_system(&self) -> bool {
-        false
-    }
 
     /// The path with its symbolic links resolved; the path itself if that is not possible.
     fn real_path(&self, path: &Path) -> PathBuf {

@@ -156,7 +156,7 @@ pub const KEYS: &[Key] = &[
     key("gateway.port", Kind::Whole(1, 65_535), "The port that clients try. loopgated gets it from its socket unit; its command line reads it here."),
     key("gateway.tls.enabled", Kind::Flag, "Clients speak TLS. loopgate does not; leave it off and put a proxy in front."),
     key("gateway.auth.mode", Kind::OneOf(&["none", "token", "password"]), "Which secret clients must know. Silent: the one that is configured, the password first."),
-    key("gateway.auth.token", Kind::Secret, "The shared token. Silent: OPENCLAW_GATEWAY_TOKEN, then the credential gateway-token."),
+    key("gateway.auth.token", Kind::Secret, "The shared token. Silent: OPENCLAW_GATEWAY_TOKEN, then the credential gateway-token, then one that loopgated makes."),
     key("gateway.auth.password", Kind::Secret, "The shared password. Silent: OPENCLAW_GATEWAY_PASSWORD, then the credential gateway-password."),
     key("gateway.auth.rateLimit.maxAttempts", Kind::Whole(1, 4_294_967_295), "Failed attempts allowed in a window; 10 if silent."),
     key("gateway.auth.rateLimit.windowMs", Kind::Whole(0, 86_400_000), "The window of failed attempts; 60000 if silent."),

@@ -15,7 +15,7 @@ mod table;
 mod values;
 
 pub use table::{Kind, OPERATOR_SCOPES, SETTINGS, Setting, dump};
-use values::{ceiling, count, millis, origins, users, version};
+use values::{ceiling, count, millis, origins, port, users, version};
 
 /// All settings, each valid.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,7 +24,7 @@ pub struct Settings {
     pub path: PathBuf,
     /// The deadlines of a connection.
     pub handshake: Handshake,
-    /// Users whose processes count as local; empty stands for the daemon's own user.
+    /// Users whose processes count as local; an empty list stands for the daemon's own user, an empty group for nobody.
     pub owner: Vec<UserRef>,
     /// Further users whose processes may connect with a valid secret.
     pub peers_allow: Vec<UserRef>,
@@ -40,6 +40,8 @@ pub struct Settings {
     pub server_version: Option<String>,
     /// How often repeated decisions are written to the journal.
     pub decisions_flush: Duration,
+    /// The port of OpenClaw's own gateway on 127.0.0.1, behind loopgated.
+    pub runtime_port: Option<u16>,
 }
 
 /// The deadlines of a connection that is not open yet, or not any more.
@@ -53,19 +55,21 @@ pub struct Handshake {
     pub closing: Duration,
 }
 
-/// A user by name or by number. Names are looked up by the daemon.
+/// A user by name or by number, or the members of a group. Names are looked up by the daemon.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum UserRef {
     /// A login name.
     Name(String),
     /// A numeric user id.
     Uid(u32),
+    /// The users that the group of this name lists.
+    Group(String),
 }
 
 impl Settings {
     /// Finds, reads and judges the settings. The file is the one `named` on the command line, else `$LOOPGATE_CONFIG`,
-    /// else `loopgate.conf` in `$CONFIGURATION_DIRECTORY`, else in `/etc/loopgate` for the system's instance, else in
-    /// `loopgate` of `$XDG_CONFIG_HOME` or `~/.config`. One of the first two must exist; none of the others need to.
+    /// else `loopgate.conf` in `$CONFIGURATION_DIRECTORY`, else in `loopgate` of `$XDG_CONFIG_HOME` or `~/.config`. One of
+    /// the first two must exist; none of the others need to.
     pub fn load(sources: &dyn Sources, named: Option<&Path>) -> Result<Self, ConfigError> {
         let (path, named_by) = locate(sources, named)?;
         match (sources.file(&path), named_by) {
@@ -92,6 +96,7 @@ impl Settings {
             server_version: version(&root.get("serverVersion"))?,
             decisions_flush: millis(&root.at("journal.decisionsFlushMs"), limits::DECISIONS_FLUSH_SPAN)?
                 .unwrap_or(limits::DECISIONS_FLUSH),
+            runtime_port: port(&root.at("runtime.port"))?,
         })
     }
 }
@@ -128,12 +133,12 @@ fn locate(
         let home = sources.home().unwrap_or_default();
         return Ok((tilde(&path, &home), Some("LOOPGATE_CONFIG")));
     }
-    // The manager lists several folders with colons between; the first is the unit's own.
+    // The one sign of the system's own instance. A unit of the system manager that acts for a user lacks it, and reads
+    // what is that user's. The manager lists several folders with colons between; the first is the unit's own.
     let folder = variable(sources, "CONFIGURATION_DIRECTORY")
         .and_then(|folders| folders.split(':').next().map(PathBuf::from));
     let folder = match folder {
         Some(folder) => folder,
-        None if sources.is_system() => PathBuf::from(SYSTEM_FOLDER),
         None => user_folder(sources)?,
     };
     Ok((folder.join(FILE), None))
@@ -147,4 +152,3 @@ fn user_folder(sources: &dyn Sources) -> Result<PathBuf, ConfigError> {
 }
 
 const FILE: &str = "loopgate.conf";
-const SYSTEM_FOLDER: &str = "/etc/loopgate";

@@ -58,13 +58,21 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
 
 /// Reads the configuration as a start would, and says what is wrong with it.
 fn check(config: Option<PathBuf>) -> Exit {
-    let setup = match Origin::new(config, None).load() {
+    let store = match Store::locate(|name| Disk.env(name), Disk.home()) {
+        Ok(store) => store,
+        Err(error) => return complain(Exit::Io, &error),
+    };
+    let setup = match Origin::new(config, None, store.clone()).read() {
         Ok(setup) => setup,
         Err(error) => return complain(Exit::Config, &error),
     };
-    if let Some(reason) = setup.openclaw.gateway.auth.secret().and_then(|secret| secret.reason()) {
-        return complain(Exit::Config, &format!("the gateway secret cannot be had: {reason}"));
-    }
+    let auth = &setup.openclaw.gateway.auth;
+    let token = if auth.wants_token() { own_token(&store) } else { Ok(String::new()) };
+    let token = match (token, auth.secret().and_then(|secret| secret.reason())) {
+        (Ok(token), None) => token,
+        (Err(reason), _) => return complain(Exit::Config, &no_secret(&reason)),
+        (_, Some(reason)) => return complain(Exit::Config, &no_secret(reason)),
+    };
     let files = [&setup.settings.path, &setup.openclaw.path];
     let mut text = files.map(|file| format!("{}: {}\n", file.display(), found(file))).concat();
     for warning in &setup.openclaw.warnings {
@@ -72,7 +80,21 @@ fn check(config: Option<PathBuf>) -> Exit {
         // Writing to a string cannot fail.
         writeln!(text, "{file}: {}: {}", warning.path, warning.message).unwrap_or_default();
     }
-    print(&text)
+    print(&(text + &token))
+}
+
+/// What a start would do for a token that nobody has configured.
+fn own_token(store: &Store) -> Result<String, String> {
+    let path = store.token_path();
+    let has = match store.token()? {
+        Some(_) => "has the token, for none is configured",
+        None => "no such file, a start makes it with a token, for none is configured",
+    };
+    Ok(format!("{}: {has}\n", path.display()))
+}
+
+fn no_secret(reason: &str) -> String {
+    format!("the gateway secret cannot be had: {reason}")
 }
 
 /// A file need not exist; that it does not is worth knowing where its path was mistyped.
@@ -100,9 +122,9 @@ fn begin(config: Option<PathBuf>) -> Result<(Shell, Gateway), Failure> {
     // The secrets in memory are for no core file and no other process of the same user (S32). A kernel that refuses
     // leaves us as every other process is.
     set_dumpable(false).unwrap_or_default();
-    let origin = Origin::new(config, listeners.port());
-    let setup = origin.load().map_err(|cause| Failure { exit: Exit::Config, cause, remedy: CHECK_REMEDY })?;
     let store = Store::locate(|name| Disk.env(name), Disk.home()).map_err(store_failure)?;
+    let origin = Origin::new(config, listeners.port(), store.clone());
+    let setup = origin.load().map_err(|cause| Failure { exit: Exit::Config, cause, remedy: CHECK_REMEDY })?;
     let saved = store.load().map_err(store_failure)?;
     let mut gateway = Gateway::new(*setup, Box::new(Kernel), saved.as_deref(), clock())
         .map_err(|why| store_failure(format!("{}: {why}", store.path().display())))?;

@@ -1,4 +1,5 @@
-//! The folder of the daemon's own state: the file of the pairing store, replaced as a whole, and the key of the hand-over.
+//! The folder of the daemon's own state: the file of the pairing store, replaced as a whole, the key of the hand-over,
+//! and the token that is made for want of a configured one.
 //!
 //! Rule: what is there is either the old file or the new one, whatever happens, and nobody else can write it. A file
 //! that cannot be read is left as it is, and the start is refused.
@@ -8,11 +9,13 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use data_encoding::BASE64URL_NOPAD;
 use nix::fcntl::OFlag;
 use nix::unistd::geteuid;
 
 use super::files::cause;
 use super::handover::KEY_BYTES;
+use crate::config::Secret;
 use crate::limits;
 
 /// The folder of the daemon's own state.
@@ -53,6 +56,12 @@ impl Store {
     /// The folder or file cannot be had or used, or others could have written it. The text names the path and the
     /// remedy.
     pub(super) fn load(&self) -> Result<Option<Vec<u8>>, String> {
+        self.prepare()?;
+        read(&self.path(), WRITE)
+    }
+
+    /// Makes the folder if there is none.
+    fn prepare(&self) -> Result<(), String> {
         let folder = self.folder.display();
         DirBuilder::new()
             .recursive(true)
@@ -60,8 +69,41 @@ impl Store {
             .create(&self.folder)
             .map_err(|error| format!("{folder}: cannot be made: {}", cause(&error)))?;
         let meta = fs::metadata(&self.folder).map_err(|error| format!("{folder}: {}", cause(&error)))?;
-        only_ours(&self.folder, &meta)?;
-        read(&self.path())
+        only_ours(&self.folder, &meta, WRITE)
+    }
+
+    /// The file of the token that is made for want of a configured one.
+    pub(super) fn token_path(&self) -> PathBuf {
+        self.folder.join(TOKEN_FILE)
+    }
+
+    /// That token; `None` if none was made yet.
+    ///
+    /// # Errors
+    /// There is a file and it cannot be used. It is left as it is: clients may know what is in it. The text names the
+    /// path and the remedy.
+    pub(super) fn token(&self) -> Result<Option<Secret>, String> {
+        let path = self.token_path();
+        // Unlike the digests of device tokens, this is worth reading for everybody.
+        let Some(bytes) = read(&path, READ | WRITE)? else { return Ok(None) };
+        let secret = std::str::from_utf8(&bytes).ok().and_then(Secret::new);
+        let none = || format!("{}: no token is in it, remove it and another is made", path.display());
+        secret.map(Some).ok_or_else(none)
+    }
+
+    /// Makes the token, never in the place of another.
+    ///
+    /// # Errors
+    /// The cause in words, with the path.
+    pub(super) fn make_token(&self) -> Result<Secret, String> {
+        self.prepare()?;
+        let path = self.token_path();
+        let failed = |why: String| format!("{}: cannot be made: {why}", path.display());
+        let mut bytes = [0; TOKEN_BYTES];
+        getrandom::fill(&mut bytes).map_err(|error| failed(error.to_string()))?;
+        let text = BASE64URL_NOPAD.encode(&bytes);
+        self.add(TOKEN_FILE, format!("{text}\n").as_bytes()).map_err(|error| failed(cause(&error)))?;
+        Secret::new(&text).ok_or_else(|| failed("no random bytes".into()))
     }
 
     /// The key under which connections are handed over, made if there is none. To be called after [`Store::load`], which
@@ -72,7 +114,7 @@ impl Store {
     pub(super) fn hand_over_key(&self) -> Result<[u8; KEY_BYTES], String> {
         let path = self.folder.join(KEY_FILE);
         let named = |error: io::Error| format!("{}: {}", path.display(), cause(&error));
-        if let Some(bytes) = read(&path)? {
+        if let Some(bytes) = read(&path, WRITE)? {
             if let Ok(key) = bytes.try_into() {
                 return Ok(key);
             }
@@ -93,6 +135,22 @@ impl Store {
 
     /// Temporary file, fsync, rename, fsync of the folder: after a crash at any point there is one whole file.
     fn replace(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        let new = self.stage(name, bytes)?;
+        fs::rename(new, self.folder.join(name))?;
+        File::open(&self.folder)?.sync_all()
+    }
+
+    /// The same for a file that must not be there yet: a second name, unlike a new one, fails if it is taken.
+    fn add(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        let new = self.stage(name, bytes)?;
+        let added = fs::hard_link(&new, self.folder.join(name));
+        fs::remove_file(&new)?;
+        added?;
+        File::open(&self.folder)?.sync_all()
+    }
+
+    /// A whole file beside the place that it is meant for.
+    fn stage(&self, name: &str, bytes: &[u8]) -> io::Result<PathBuf> {
         let new = self.folder.join(format!("{name}.new"));
         // What a crash has left behind may have another mode; a file of our own making has the right one.
         match fs::remove_file(&new) {
@@ -102,13 +160,12 @@ impl Store {
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
         file.write_all(bytes)?;
         file.sync_all()?;
-        fs::rename(&new, self.folder.join(name))?;
-        File::open(&self.folder)?.sync_all()
+        Ok(new)
     }
 }
 
-/// A whole file, if it is there and only we can have written it.
-fn read(path: &Path) -> Result<Option<Vec<u8>>, String> {
+/// A whole file, if it is there and nobody else has the rights that are `closed` to others.
+fn read(path: &Path, closed: u32) -> Result<Option<Vec<u8>>, String> {
     let named = |error: io::Error| format!("{}: cannot be read: {}", path.display(), cause(&error));
     let file = match open(path) {
         Ok(file) => file,
@@ -119,7 +176,7 @@ fn read(path: &Path) -> Result<Option<Vec<u8>>, String> {
     if !meta.is_file() {
         return Err(format!("{}: not a regular file, move it away", path.display()));
     }
-    only_ours(path, &meta)?;
+    only_ours(path, &meta, closed)?;
     let mut bytes = Vec::new();
     file.take(limits::STATE_FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(named)?;
     if bytes.len() as u64 > limits::STATE_FILE_BYTES_MAX {
@@ -135,22 +192,33 @@ fn open(path: &Path) -> io::Result<File> {
 }
 
 /// As ssh does with its keys: what somebody else could have written is not believed. That others may read it does
-/// little harm, for tokens are kept as digests, and ends with the next save.
-fn only_ours(path: &Path, meta: &fs::Metadata) -> Result<(), String> {
+/// little harm, for tokens of devices are kept as digests, and ends with the next save.
+fn only_ours(path: &Path, meta: &fs::Metadata, closed: u32) -> Result<(), String> {
     let (path, own) = (path.display(), geteuid().as_raw());
     if meta.uid() != own && meta.uid() != 0 {
         return Err(format!("{path}: belongs to user {}, make it ours with chown {own} {path}", meta.uid()));
     }
-    if meta.mode() & 0o022 != 0 {
+    let open = meta.mode() & closed;
+    if open & WRITE != 0 {
         return Err(format!("{path}: others may write it, forbid that with chmod go-w {path}"));
+    }
+    if open != 0 {
+        return Err(format!("{path}: others may read it, forbid that with chmod 600 {path}"));
     }
     Ok(())
 }
 
+/// The bits of a mode by which others may write.
+const WRITE: u32 = 0o022;
+/// And by which they may read.
+const READ: u32 = 0o044;
 const FOLDER: &str = "loopgate";
 const FILE: &str = "pairing.json";
 /// Whoever can read it can read what is handed over from one process to the next; replacing it makes that unreadable.
 const KEY_FILE: &str = "handover.key";
+const TOKEN_FILE: &str = "gateway-token";
+/// Nobody guesses 256 bits.
+const TOKEN_BYTES: usize = 32;
 
 #[cfg(test)]
 mod tests {
@@ -214,6 +282,34 @@ mod tests {
         fs::remove_file(store.path()).unwrap();
         fs::set_permissions(&store.folder, fs::Permissions::from_mode(0o777)).unwrap();
         assert!(store.load().unwrap_err().contains("others may write it"));
+    }
+
+    #[test]
+    fn a_token_is_made_once_and_is_private() {
+        let store = store("token");
+        assert_eq!(store.token(), Ok(None));
+        let token = store.make_token().unwrap();
+        assert_eq!(token.reveal().len(), 43);
+        assert_eq!(store.token(), Ok(Some(token.clone())));
+        assert_eq!((mode(&store.folder), mode(&store.token_path())), (0o700, 0o600));
+        assert!(store.make_token().unwrap_err().contains("file exists"));
+        assert_eq!(store.token(), Ok(Some(token)));
+        assert_eq!(fs::read_dir(&store.folder).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_token_that_cannot_be_used_is_left_alone() {
+        let store = store("token-refused");
+        store.make_token().unwrap();
+        let path = store.token_path();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+        assert!(store.token().unwrap_err().ends_with(&format!("chmod 600 {}", path.display())));
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        for nothing in [&b" \n"[..], b"\xff\xff"] {
+            fs::write(&path, nothing).unwrap();
+            assert!(store.token().unwrap_err().contains("remove it"));
+            assert_eq!(fs::read(&path).unwrap(), nothing);
+        }
     }
 
     #[test]

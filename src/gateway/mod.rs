@@ -29,6 +29,7 @@ mod saves;
 mod startup;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -66,8 +67,19 @@ pub struct Setup {
     pub allowed: Vec<u32>,
     /// The port of the TCP listeners, if there are any: `Host` and `Origin` must name it.
     pub port: Option<u16>,
+    /// Set if the token of `openclaw` was made just now, for want of one.
+    pub made: Option<MadeToken>,
     /// This machine.
     pub host: Host,
+}
+
+/// Where a token of our own making is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MadeToken {
+    /// Its file.
+    pub file: PathBuf,
+    /// The command that shows it.
+    pub command: String,
 }
 
 /// Facts about the machine that presence and health show.

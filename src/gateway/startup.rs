@@ -52,8 +52,14 @@ impl Gateway {
         }
     }
 
-    /// Says at start and at reload why nobody will be able to prove anything, if that is so.
+    /// Says at start and at reload that a token was made, and why nobody will be able to prove anything, if that is so.
     pub(super) fn note_secret(&mut self, now: Now) {
+        if let Some(made) = &self.setup.made {
+            let entry = Entry::new(Kind::TokenMade)
+                .with(Field::File, made.file.display().to_string())
+                .with(Field::Remedy, format!("give it to clients; {} shows it", made.command));
+            self.note(entry, now);
+        }
         let auth = &self.setup.openclaw.gateway.auth;
         let (secret, remedy) = match auth.mode {
             AuthMode::None => return,

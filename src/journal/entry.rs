@@ -187,6 +187,7 @@ entries! {
     TakeOverFailed Error "141956294ea24f2d8b5dc289fefb9690" "what the loopgated before has left cannot be used"
     HandOverFailed Error "6633dc0e33c940369e5570382561ffa4" "connections cannot be kept over a restart"
     SecretUnusable Error "77a49b8328bc43de859d699503a5b7c5" "the gateway secret cannot be had, clients will be refused"
+    TokenMade Notice "b89f75b4edd34b22b7a41b7e4c6ef14d" "no gateway token is configured, one was made"
     Accept Info "442c576f181a4f838f3ff64336a39066" "a connection was accepted"
     Admit Notice "7cdcec18576a4355a4c663a5c7376159" "a client was admitted"
     Narrow Warning "7ca8b88e134448c28ee14c3d79bdc15e" "a client was admitted with fewer scopes than it asked for"

@@ -47,6 +47,7 @@ fields! {
     Door "DOOR" "The listener: tcp or owner."
     ElapsedUsec "ELAPSED_USEC" "Microseconds since the connection was accepted, or those that something else has taken."
     Event "EVENT" "The event that was to be sent."
+    File "FILE" "The file that the entry is about."
     ForwardedBy "FORWARDED_BY" "The header that shows that the connection came through a proxy."
     Host "HOST" "The Host header."
     Method "METHOD" "The method that was called."

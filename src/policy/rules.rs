@@ -316,23 +316,24 @@ pub const ADMISSION: &[Rule] = &[
         "secret-unusable",
         Act::Refuse(Denial::Credential),
         |case| matches!(case.failed(), Some(Reason::TokenUnusable | Reason::PasswordUnusable)),
-        "the configuration says where the gateway's secret stands, but it cannot be had",
-        "see the journal for the variable or file that gateway.auth refers to, mend it, then reload",
+        "the gateway's secret has its place, but cannot be had from there",
+        "see the journal for the variable or file that it should come from, mend that, then reload",
     ),
     rule(
         "secret-missing",
         Act::Refuse(Denial::Credential),
         |case| matches!(case.failed(), Some(Reason::TokenMissing | Reason::PasswordMissing)),
         "the client does not offer the kind of secret that the auth mode asks for",
-        "give the client the value of gateway.auth.token (or gateway.auth.password, for that mode)",
+        "give the client the value of gateway.auth.token (or gateway.auth.password, for that mode), or of the file \
+         gateway-token if loopgated has made one",
     ),
     rule(
         "secret-wrong",
         Act::Refuse(Denial::Credential),
         |case| matches!(case.failed(), Some(Reason::TokenMismatch | Reason::PasswordMismatch)),
         "the secret is not the gateway's",
-        "compare the client's secret with gateway.auth in openclaw.json; OPENCLAW_GATEWAY_TOKEN in its environment \
-         comes before its own file",
+        "compare the client's secret with gateway.auth in openclaw.json, or with the file gateway-token if nothing \
+         stands there; OPENCLAW_GATEWAY_TOKEN in its environment comes before its own file",
     ),
     rule(
         "bootstrap-token-wrong",

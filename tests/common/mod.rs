@@ -289,6 +289,7 @@ pub fn setup(openclaw: &str, settings: &str) -> Setup {
         owners: vec![OWNER],
         allowed: vec![],
         port: Some(18789),
+        made: None,
         host: Host { name: "vm".into(), platform: "linux 6.12.0".into(), arch: "x64".into() },
     }
 }

@@ -167,40 +167,60 @@ fn lists_hold_what_they_may() {
 }
 
 #[test]
+fn groups_stand_where_users_do() {
+    let users = |list: &str| parsed(&setting("owner", list)).map(|settings| settings.owner);
+    let group = || UserRef::Group("loopgate".into());
+    assert_eq!(users("['%loopgate', 'claw']"), Ok(vec![group(), UserRef::Name("claw".into())]));
+    let allowed = parsed(&setting("peers.allow", "['%loopgate']")).map(|settings| settings.peers_allow);
+    assert_eq!(allowed, Ok(vec![group()]));
+    for wrong in ["['%']", "['%1000']", "['%%a']", "['% a']", "['%-a']", "['a%b']"] {
+        assert!(users(wrong).is_err(), "{wrong}");
+    }
+}
+
+#[test]
+fn the_runtime_has_a_port_or_none() {
+    let port = |text: &str| parsed(&setting("runtime.port", text)).map(|settings| settings.runtime_port);
+    assert_eq!((port("1"), port("65535"), port("null")), (Ok(Some(1)), Ok(Some(65535)), Ok(None)));
+    for wrong in ["0", "65536", "-1", "1.5", "'28789'"] {
+        assert!(port(wrong).is_err(), "{wrong}");
+    }
+}
+
+#[test]
 fn the_settings_file_is_found_in_order() {
-    let path = |world: &World, named: Option<&str>, system| {
-        Settings::load(&World { system, ..world.clone() }, named.map(Path::new))
+    let path = |world: &World, named: Option<&str>| {
+        Settings::load(world, named.map(Path::new))
             .map(|settings| settings.path.display().to_string())
             .map_err(|error| error.to_string())
     };
     let world = World::default();
-    assert_eq!(path(&world, None, false), Ok("/h/.config/loopgate/loopgate.conf".into()));
-    assert_eq!(path(&world, None, true), Ok("/etc/loopgate/loopgate.conf".into()));
+    assert_eq!(path(&world, None), Ok("/h/.config/loopgate/loopgate.conf".into()));
     let world = world.env("XDG_CONFIG_HOME", "/x");
-    assert_eq!(path(&world, None, false), Ok("/x/loopgate/loopgate.conf".into()));
+    assert_eq!(path(&world, None), Ok("/x/loopgate/loopgate.conf".into()));
     assert_eq!(
-        path(&world.clone().env("XDG_CONFIG_HOME", "x"), None, false),
+        path(&world.clone().env("XDG_CONFIG_HOME", "x"), None),
         Ok("/h/.config/loopgate/loopgate.conf".into())
     );
-    let world = world.env("CONFIGURATION_DIRECTORY", "/etc/a:/etc/b");
-    assert_eq!(path(&world, None, true), Ok("/etc/a/loopgate.conf".into()));
+    let world = world.env("CONFIGURATION_DIRECTORY", "/etc/loopgate:/etc/b");
+    assert_eq!(path(&world, None), Ok("/etc/loopgate/loopgate.conf".into()));
     let world = world.env("LOOPGATE_CONFIG", "~/l.conf");
     assert_eq!(
-        path(&world, None, false),
+        path(&world, None),
         Err("/h/l.conf: no such file, create it or correct LOOPGATE_CONFIG".into())
     );
     let world = world.file("/h/l.conf", "{ owner: [0] }");
-    assert_eq!(path(&world, None, false), Ok("/h/l.conf".into()));
+    assert_eq!(path(&world, None), Ok("/h/l.conf".into()));
     assert_eq!(
-        path(&world, Some("/c.conf"), false),
+        path(&world, Some("/c.conf")),
         Err("/c.conf: no such file, create it or correct --config".into())
     );
-    assert_eq!(path(&world.file("/c.conf", "{}"), Some("/c.conf"), false), Ok("/c.conf".into()));
+    assert_eq!(path(&world.file("/c.conf", "{}"), Some("/c.conf")), Ok("/c.conf".into()));
 }
 
 #[test]
 fn the_sample_shows_every_setting_and_its_default() {
-    let defaults = parsed("{}").expect("defaults");
+    let defaults = parsed(IN_FORCE).expect("defaults, but for one");
     assert_eq!(parsed(SAMPLE).expect("the sample as it is"), defaults);
     // What is commented out is what holds anyway, or an example of what may be written.
     let uncomment = |line: &str| match line.trim().strip_prefix("// ") {
@@ -217,14 +237,18 @@ fn the_sample_shows_every_setting_and_its_default() {
     silenced.origins.clear();
     silenced.operator_ceiling = None;
     silenced.server_version = None;
+    silenced.runtime_port = None;
     assert_eq!(silenced, defaults);
     for row in SETTINGS {
         let shown = match row.kind {
             Kind::Millis(_) | Kind::Count(_) | Kind::Users => row.kind.default_text(),
-            Kind::Scopes | Kind::Origins | Kind::Version => String::new(),
+            Kind::Scopes | Kind::Origins | Kind::Version | Kind::Port => String::new(),
         };
+        if row.key == "owner" {
+            continue;
+        }
         assert!(SAMPLE.contains(&format!("// {}: {shown}", last(row.key))), "{}", row.key);
-        if let Kind::Millis(_) | Kind::Count(_) = row.kind {
+        if let Kind::Millis(_) | Kind::Count(_) | Kind::Port = row.kind {
             let bounds =
                 row.kind.describe().replace("milliseconds from ", "").replace("a whole number from ", "");
             assert!(SAMPLE.contains(&bounds), "{}: {bounds}", row.key);
@@ -244,4 +268,6 @@ fn last(key: &str) -> &str {
     key.rsplit('.').next().unwrap_or(key)
 }
 
+/// What the sample changes: the members of the package's own group are owners.
+const IN_FORCE: &str = "{ owner: ['%loopgate'] }";
 const SAMPLE: &str = include_str!("../../packaging/loopgate.conf");

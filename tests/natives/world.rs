@@ -110,6 +110,7 @@ impl World {
                 arch: "x64".to_owned(),
             },
             port: Some(18789),
+            made: None,
             openclaw: OpenClaw::load(self).expect("a valid configuration"),
             settings: self.parsed_settings(),
         }

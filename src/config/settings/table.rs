@@ -22,7 +22,7 @@ pub enum Kind {
     Millis(limits::Span),
     /// A whole number within bounds.
     Count(limits::Count),
-    /// A list of user names and numeric user ids; empty by default.
+    /// A list of user names, numeric user ids and groups; empty by default.
     Users,
     /// A list of operator scopes; all of them by default.
     Scopes,
@@ -30,6 +30,8 @@ pub enum Kind {
     Origins,
     /// A version string; none by default.
     Version,
+    /// A TCP port; none by default.
+    Port,
 }
 
 impl Kind {
@@ -40,10 +42,11 @@ impl Kind {
                 format!("milliseconds from {} to {}", span.min.as_millis(), span.max.as_millis())
             }
             Self::Count(count) => format!("a whole number from {} to {}", count.min, count.max),
-            Self::Users => "a list of user names and user ids".to_owned(),
+            Self::Users => "a list of user names, user ids and groups, a group as '%name'".to_owned(),
             Self::Scopes => format!("a list of scopes: {}", OPERATOR_SCOPES.join(", ")),
             Self::Origins => "a list of origins, each scheme://host or scheme://host:port".to_owned(),
             Self::Version => format!("a string of 1 to {VERSION_CHARS_MAX} letters, digits and .+-_"),
+            Self::Port => format!("a whole number from 1 to {}", u16::MAX),
         }
     }
 
@@ -53,7 +56,7 @@ impl Kind {
             Self::Millis(span) => span.default.as_millis().to_string(),
             Self::Count(count) => count.default.to_string(),
             Self::Users | Self::Origins => "[]".to_owned(),
-            Self::Scopes | Self::Version => String::new(),
+            Self::Scopes | Self::Version | Self::Port => String::new(),
         }
     }
 }
@@ -136,7 +139,7 @@ pub const SETTINGS: &[Setting] = &[
     Setting {
         key: "owner",
         kind: Kind::Users,
-        help: "Users whose processes count as local, by name or number. Empty: the user that loopgated runs as.",
+        help: "Users whose processes count as local, by name, number or group. Empty: the user that loopgated runs as.",
     },
     Setting {
         key: "peers.allow",
@@ -173,6 +176,11 @@ pub const SETTINGS: &[Setting] = &[
         key: "journal.decisionsFlushMs",
         kind: Kind::Millis(limits::DECISIONS_FLUSH_SPAN),
         help: "How often repeated decisions are summed up in the journal. The first of its kind is written at once.",
+    },
+    Setting {
+        key: "runtime.port",
+        kind: Kind::Port,
+        help: "The port at which OpenClaw's own gateway runs on 127.0.0.1, behind loopgated. Only loopgate doctor asks there.",
     },
 ];
 

@@ -1,4 +1,4 @@
-//! Single values of `loopgate.conf`: numbers within bounds, users, scopes, origins, versions.
+//! Single values of `loopgate.conf`: numbers within bounds, users, groups, scopes, origins, versions.
 
 use std::net::Ipv6Addr;
 use std::time::Duration;
@@ -20,6 +20,10 @@ pub(super) fn count(at: &At<'_>, bounds: limits::Count) -> Result<usize, ConfigE
     Ok(number.and_then(|number| usize::try_from(number).ok()).unwrap_or(bounds.default))
 }
 
+pub(super) fn port(at: &At<'_>) -> Result<Option<u16>, ConfigError> {
+    Ok(at.whole(1, u64::from(u16::MAX))?.and_then(|port| u16::try_from(port).ok()))
+}
+
 fn bounded_items<'a>(at: &At<'a>) -> Result<Vec<At<'a>>, ConfigError> {
     let items = at.items()?;
     if items.len() > SETTINGS_LIST_MAX {
@@ -32,7 +36,7 @@ pub(super) fn users(at: &At<'_>) -> Result<Vec<UserRef>, ConfigError> {
     bounded_items(at)?.iter().map(user).collect()
 }
 
-/// A name, or a number as such or as text. The highest number stands for "nobody named" in the kernel's calls.
+/// A name, a number as such or as text, or `%` with the name of a group. The highest number stands for "nobody named" in the kernel's calls.
 fn user(at: &At<'_>) -> Result<UserRef, ConfigError> {
     let uid = |number: u64| match u32::try_from(number) {
         Ok(uid) if uid != u32::MAX => Ok(UserRef::Uid(uid)),
@@ -45,12 +49,23 @@ fn user(at: &At<'_>) -> Result<UserRef, ConfigError> {
     if let Ok(number) = name.parse::<u64>() {
         return uid(number);
     }
+    match name.strip_prefix('%') {
+        Some(group) if is_name(group) => Ok(UserRef::Group(group.to_owned())),
+        // A number would be taken for a user's by whoever reads it.
+        Some(_) => Err(at.bad("not a group name, write '%' and a group by its name".to_owned())),
+        None if is_name(name) => Ok(UserRef::Name(name.to_owned())),
+        None => {
+            Err(at
+                .bad("not a user name, write a login name, a numeric user id, or '%' and a group".to_owned()))
+        }
+    }
+}
+
+/// What users and groups may be called.
+fn is_name(name: &str) -> bool {
     let first = |c: char| c.is_ascii_alphabetic() || c == '_';
     let word = |c: char| first(c) || c.is_ascii_digit() || matches!(c, '-' | '.');
-    if name.starts_with(first) && name.chars().all(word) && name.len() <= USER_CHARS_MAX {
-        return Ok(UserRef::Name(name.to_owned()));
-    }
-    Err(at.bad("not a user name, write a login name or a numeric user id".to_owned()))
+    name.starts_with(first) && name.chars().all(word) && name.len() <= NAME_CHARS_MAX
 }
 
 pub(super) fn ceiling(at: &At<'_>) -> Result<Option<Vec<String>>, ConfigError> {
@@ -124,5 +139,5 @@ pub(super) fn version(at: &At<'_>) -> Result<Option<String>, ConfigError> {
     Err(at.bad(format!("write 1 to {VERSION_CHARS_MAX} letters, digits and .+-_")))
 }
 
-/// The kernel's tools take no longer login names.
-const USER_CHARS_MAX: usize = 32;
+/// The system's tools take no longer names of users and groups.
+const NAME_CHARS_MAX: usize = 32;
