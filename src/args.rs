@@ -52,6 +52,30 @@ pub enum Table {
     ExitCodes,
 }
 
+/// An option, for hints and for completions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Flag {
+    /// Its name behind two dashes.
+    pub long: &'static str,
+    /// Its letter behind one dash.
+    pub short: Option<char>,
+    /// What stands behind it.
+    pub takes: Takes,
+    /// What [`HELP`] says of it.
+    pub about: &'static str,
+}
+
+/// The value of an option.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Takes {
+    /// None.
+    Nothing,
+    /// The path of a file.
+    File,
+    /// The name of a table, one of [`Table::names`].
+    Table,
+}
+
 /// A command line that cannot be followed; [`Exit::Usage`](crate::config::Exit::Usage).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UsageError(String);
@@ -60,6 +84,11 @@ impl Table {
     /// The name after `--dump=`.
     pub fn name(self) -> &'static str {
         TABLES.iter().find(|(_, table)| *table == self).map_or("", |(name, _)| name)
+    }
+
+    /// The names of all tables.
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        TABLES.iter().map(|(name, _)| *name)
     }
 }
 
@@ -103,7 +132,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Action, UsageEr
 }
 
 fn table(parser: &mut lexopt::Parser) -> Result<Table, UsageError> {
-    let known = || TABLES.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
+    let known = || Table::names().collect::<Vec<_>>().join(", ");
     let name = parser.value().map_err(|_| usage(&format!("--dump needs a table: {}", known())))?;
     let name = name.to_string_lossy();
     let found = TABLES.iter().find(|(table, _)| *table == name);
@@ -116,9 +145,10 @@ fn unexpected(arg: &lexopt::Arg<'_>) -> UsageError {
         Short(c) => usage(&format!("unknown option -{c}")),
         Value(value) => usage(&format!("unexpected argument {:?}", value.to_string_lossy())),
         Long(name) => {
-            let shared = |flag: &&str| flag.chars().zip(name.chars()).take_while(|(a, b)| a == b).count();
-            match FLAGS.iter().max_by_key(|flag| shared(flag)).filter(|flag| shared(flag) >= 2) {
-                Some(flag) => usage(&format!("unknown option --{name}, did you mean --{flag}")),
+            let shared =
+                |flag: &&Flag| flag.long.chars().zip(name.chars()).take_while(|(a, b)| a == b).count();
+            match FLAGS.iter().max_by_key(shared).filter(|flag| shared(flag) >= 2) {
+                Some(flag) => usage(&format!("unknown option --{name}, did you mean --{}", flag.long)),
                 None => usage(&format!("unknown option --{name}")),
             }
         }
@@ -148,8 +178,24 @@ hand, use systemd-socket-activate(1).
 See loopgated(8) and loopgate.conf(5).
 ";
 
-/// The long options, for hints.
-const FLAGS: &[&str] = &["config", "check", "dump", "version", "help"];
+/// The options, in the order of [`HELP`].
+pub const FLAGS: &[Flag] = &[
+    Flag {
+        long: "config",
+        short: None,
+        takes: Takes::File,
+        about: "read the settings from FILE instead of loopgate.conf in its usual places",
+    },
+    Flag {
+        long: "check",
+        short: None,
+        takes: Takes::Nothing,
+        about: "read openclaw.json and the settings, say what is wrong with them, and exit with 0 or 78",
+    },
+    Flag { long: "dump", short: None, takes: Takes::Table, about: "print a table and exit" },
+    Flag { long: "version", short: None, takes: Takes::Nothing, about: "print the version and exit" },
+    Flag { long: "help", short: Some('h'), takes: Takes::Nothing, about: "print this and exit" },
+];
 const TABLES: &[(&str, Table)] = &[
     ("phases", Table::Phases),
     ("transitions", Table::Transitions),
@@ -214,7 +260,17 @@ mod tests {
 
     #[test]
     fn help_names_every_option_and_table() {
-        assert!(FLAGS.iter().all(|flag| HELP.contains(&format!("--{flag}"))));
+        let help = HELP.split_whitespace().collect::<Vec<_>>().join(" ");
+        for flag in FLAGS {
+            let (value, more) = match flag.takes {
+                Takes::Nothing => ("", String::new()),
+                Takes::File => ("=FILE", String::new()),
+                Takes::Table => ("=TABLE", format!(": {}", Table::names().collect::<Vec<_>>().join(", "))),
+            };
+            let line = format!("--{}{value} {}{more}", flag.long, flag.about);
+            assert!(help.contains(&line), "--help lacks {line}");
+            assert!(flag.short.is_none_or(|short| help.contains(&format!("-{short}, --{}", flag.long))));
+        }
         let words: Vec<&str> = HELP.split(|c: char| c.is_whitespace() || c == ',').collect();
         for (name, table) in TABLES {
             assert!(words.contains(name), "{name}");

@@ -4,7 +4,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 
 use super::exit;
 use super::secrets::Given;
@@ -64,6 +65,13 @@ pub(crate) enum Command {
     Health,
     /// Check the way to the gateway step by step, with times, scopes and close codes
     Probe,
+    /// Find what keeps clients from the gateway, and the commands that mend it; exit 1 if there is a fault
+    #[command(after_long_help = DOCTOR_HELP)]
+    Doctor {
+        /// What to look at [default: everything]
+        #[arg(value_name = "CHECK", value_parser = super::doctor::names())]
+        checks: Vec<String>,
+    },
     /// List who is connected
     Presence,
     /// Look after paired devices
@@ -87,6 +95,24 @@ pub(crate) enum Command {
         #[arg(long, value_name = "JSON", default_value = "{}")]
         params: String,
     },
+    /// Print what a shell needs to complete command lines
+    Completions {
+        /// The shell
+        shell: Shell,
+        /// The program whose command line is completed
+        #[arg(default_value = "loopgate")]
+        program: Program,
+    },
+}
+
+/// The programs that completions are made for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Program {
+    /// The command line.
+    Loopgate,
+    /// The daemon.
+    #[cfg(feature = "daemon")]
+    Loopgated,
 }
 
 /// `loopgate devices`.
@@ -166,6 +192,15 @@ impl Global {
         Choice { socket: self.socket.clone(), url: self.url.clone() }
     }
 
+    /// Whether a flag says where to go, or with what.
+    pub(crate) fn names_a_way(&self) -> bool {
+        self.socket.is_some()
+            || self.url.is_some()
+            || self.token.is_some()
+            || self.token_file.is_some()
+            || self.password_file.is_some()
+    }
+
     /// The flags that name secrets.
     pub(crate) fn given(&self) -> Given {
         Given {
@@ -205,7 +240,8 @@ const LONG: &str = "\
 Ask the OpenClaw gateway on this machine, and tell it what to do.
 
 The owner's socket is used when there is one, for it needs no secret: --socket, $LOOPGATE_SOCKET, \
-$XDG_RUNTIME_DIR/loopgate/owner.sock, /run/loopgate/owner.sock, in this order.
+$XDG_RUNTIME_DIR/loopgate/owner.sock, /run/loopgate/$LOGNAME/owner.sock, /run/loopgate/owner.sock, in this order; \
+for root also the only one in a folder of /run/loopgate.
 
 Otherwise the gateway's port on 127.0.0.1 is used: --url, $OPENCLAW_GATEWAY_URL, $OPENCLAW_GATEWAY_PORT, \
 gateway.port of openclaw.json, 18789. The port wants a secret: --token-file, --password-file, \
@@ -219,6 +255,7 @@ Examples:
   loopgate status
   loopgate devices approve
   loopgate probe --json
+  loopgate doctor
   loopgate call sessions.list --params '{\"limit\": 5}' --json
   loopgate --url ws://127.0.0.1:18789 --token-file ~/.gateway-token health";
 
@@ -229,6 +266,15 @@ Examples:
   loopgate call models.list --json
   loopgate call set-heartbeats --params '{\"enabled\": false}'
   loopgate call chat.send --params - < message.json";
+
+const DOCTOR_HELP: &str = "\
+Nothing is changed and no secret is shown. A command that is printed works as it stands. Root sees every instance on \
+the machine, a user their own and the system's.
+
+Examples:
+  loopgate doctor
+  loopgate doctor port socket
+  sudo loopgate doctor --json";
 
 const APPROVE_HELP: &str = "\
 Without a REQUEST_ID, the request is approved if it is the only one. If several wait they are listed and nothing is \

@@ -40,6 +40,8 @@ pub(crate) struct Hello {
     pub connected: Duration,
     /// From the upgrade to `hello-ok`.
     pub admitted: Duration,
+    /// The gateway's clock and ours when its challenge came, in milliseconds since 1970.
+    pub clocks: Option<(u64, u64)>,
 }
 
 /// An answer's payload, as it came.
@@ -84,6 +86,18 @@ impl Client {
         scopes: &[&str],
         limit: Duration,
     ) -> Result<Self, Failure> {
+        let [_, highest] = Protocol::ALL;
+        Self::speak(target, credentials, scopes, limit, highest)
+    }
+
+    /// [`Client::open`] in no newer a protocol than `highest`.
+    pub(crate) fn speak(
+        target: &Target,
+        credentials: &Credentials,
+        scopes: &[&str],
+        limit: Duration,
+        highest: Protocol,
+    ) -> Result<Self, Failure> {
         let start = Instant::now();
         let deadline = start + limit;
         let stream = Stream::connect(&target.address, deadline)
@@ -91,11 +105,12 @@ impl Client {
         // One deadline for all of it: a peer that is slow in each step must not get the time of each step.
         let mut socket = upgrade(stream, target, limit)?;
         let connected = start.elapsed();
-        wait_for_challenge(&mut socket, limit)?;
-        send(&mut socket, &connect_frame(credentials, scopes), Stage::Handshake, limit)?;
+        let clocks = wait_for_challenge(&mut socket, limit)?.map(|theirs| (theirs, super::unix_ms()));
+        send(&mut socket, &connect_frame(credentials, scopes, highest), Stage::Handshake, limit)?;
         let answer = wait_for_answer(&mut socket, CONNECT_ID, Stage::Handshake, limit)?;
         let payload = answer.map_err(|error| error.into_connect_failure(target, credentials))?;
-        let hello = Hello::read(&payload, connected, start.elapsed().saturating_sub(connected))?;
+        let admitted = start.elapsed().saturating_sub(connected);
+        let hello = Hello { clocks, ..Hello::read(&payload, connected, admitted)? };
         Ok(Self { socket, hello, requests: 0 })
     }
 
@@ -156,7 +171,7 @@ impl Hello {
                 payload.at("protocol")
             ))
         })?;
-        Ok(Self { payload, protocol, connected, admitted })
+        Ok(Self { payload, protocol, connected, admitted, clocks: None })
     }
 
     /// The payload of `hello-ok`.
@@ -203,13 +218,18 @@ fn upgrade(stream: Stream, target: &Target, limit: Duration) -> Result<WebSocket
     }
 }
 
-/// The challenge comes first, before anything is said. Its nonce matters to devices only, and this is none.
-fn wait_for_challenge(socket: &mut WebSocket<Stream>, limit: Duration) -> Result<(), Failure> {
+/// The challenge comes first, before anything is said. Its nonce matters to devices only, and this is none. What it
+/// says the time is, if it does.
+fn wait_for_challenge(socket: &mut WebSocket<Stream>, limit: Duration) -> Result<Option<u64>, Failure> {
     loop {
         let text = read(socket, Stage::Handshake, limit)?;
         let frame = parse(&text)?;
         match frame.event.as_deref() {
-            Some("connect.challenge") => return Ok(()),
+            Some("connect.challenge") => {
+                let payload: Option<Value> =
+                    frame.payload.and_then(|raw| serde_json::from_str(raw.get()).ok());
+                return Ok(payload.and_then(|payload| payload.at("ts").as_u64()));
+            }
             Some(_) if frame.kind == "event" => {}
             _ => return Err(Failure::protocol("the gateway did not begin with a challenge")),
         }
@@ -303,8 +323,8 @@ fn failed(error: Error, stage: Stage<'_>, limit: Duration) -> Failure {
 
 /// `connect` as a client without a device: the secret, or the kernel's word at the owner's socket, says who we are.
 /// OpenClaw 2026.3.13 and 2026.9.6 know client ids by a closed list; `cli` is the one for a command line.
-fn connect_frame(credentials: &Credentials, scopes: &[&str]) -> String {
-    let [lowest, highest] = Protocol::ALL;
+fn connect_frame(credentials: &Credentials, scopes: &[&str], highest: Protocol) -> String {
+    let [lowest, _] = Protocol::ALL;
     let mut params = json!({
         "minProtocol": lowest.number(),
         "maxProtocol": highest.number(),

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 pub enum Exit {
     /// It worked.
     Ok = 0,
-    /// The gateway was reached and said no for a reason that has no status of its own.
+    /// The gateway was reached and said no for a reason that has no status of its own, or `doctor` found a fault.
     Answer = 1,
     /// The command line is wrong, or a choice has to be made.
     Usage = 64,
@@ -62,7 +62,11 @@ pub fn help() -> String {
 /// Every exit status there is, by number.
 pub const EXITS: &[ExitRow] = &[
     ExitRow { exit: Exit::Ok, name: "OK", meaning: "done" },
-    ExitRow { exit: Exit::Answer, name: "ANSWER", meaning: "the gateway answered with an error" },
+    ExitRow {
+        exit: Exit::Answer,
+        name: "ANSWER",
+        meaning: "the gateway answered with an error, or doctor found a fault",
+    },
     ExitRow { exit: Exit::Usage, name: "USAGE", meaning: "wrong command line, or a choice is needed" },
     ExitRow { exit: Exit::Unreachable, name: "UNAVAILABLE", meaning: "no gateway was reached" },
     ExitRow { exit: Exit::Temporary, name: "TEMPFAIL", meaning: "no answer for now, even after retries" },

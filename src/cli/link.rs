@@ -8,15 +8,19 @@ use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 
 use super::client::{Client, Hello, Payload};
+use super::exit::Exit;
 use super::failure::{Again, Failure, codes};
 use super::need;
 use super::retry::Budget;
+use super::target::Target;
 use super::way::{Plan, Way};
 
 /// A connection with patience.
 pub(crate) struct Link<'a> {
     plan: &'a Plan<'a>,
     way: Option<Way>,
+    /// A socket that was found and is not ours to open.
+    denied: Option<Target>,
     client: Option<Client>,
     scopes: Vec<&'static str>,
     limit: Duration,
@@ -29,7 +33,8 @@ impl<'a> Link<'a> {
     /// A link that is not open yet: `limit` for the handshake and for each answer, `wait` for transient failures.
     pub(crate) fn new(plan: &'a Plan<'a>, limit: Duration, wait: Duration, json: bool) -> Self {
         let notice = !json && io::stderr().is_terminal();
-        Self { plan, way: None, client: None, scopes: Vec::new(), limit, budget: Budget::new(wait), notice }
+        let budget = Budget::new(wait);
+        Self { plan, way: None, denied: None, client: None, scopes: Vec::new(), limit, budget, notice }
     }
 
     /// The time for each answer.
@@ -126,7 +131,8 @@ impl<'a> Link<'a> {
         self.client.as_mut().ok_or_else(|| Failure::protocol("the connection is gone"))
     }
 
-    /// Connects by the best way that is open to us: a socket that was found may be another user's.
+    /// Connects by the best way that is open to us: a socket that was found may be another user's, or left behind by a
+    /// unit that is stopped while another one runs.
     fn connect(&mut self) -> Result<Client, Failure> {
         loop {
             let (limit, scopes) = (self.limit, self.scopes.clone());
@@ -135,14 +141,29 @@ impl<'a> Link<'a> {
                 Ok(client) => return Ok(client),
                 Err(failure) => failure,
             };
-            if failure.code != "PERMISSION_DENIED" {
-                return Err(failure);
+            let denied = failure.code == "PERMISSION_DENIED";
+            if !denied && failure.code != codes::UNREACHABLE {
+                return Err(self.with_admission(failure));
             }
             match self.plan.after(&way)? {
-                Some(next) => self.way = Some(next),
-                None => return Err(failure),
+                // The port is no way round a socket whose unit is to blame.
+                Some(next) if denied || next.target.address.is_owner_door() => self.way = Some(next),
+                _ => return Err(failure),
+            }
+            if denied {
+                self.denied.get_or_insert(way.target);
             }
         }
+    }
+
+    /// Whoever is refused at the port after a socket was closed to him would rather come by the socket.
+    fn with_admission(&self, mut failure: Failure) -> Failure {
+        if let Some(denied) = self.denied.as_ref().filter(|_| failure.exit == Exit::Refused) {
+            let advice: Vec<String> = denied.admission().iter().map(|&advice| advice.to_owned()).collect();
+            failure.next.retain(|known| !advice.contains(known));
+            failure.next.splice(0..0, advice);
+        }
+        failure
     }
 
     /// Says once why it takes longer, to people.

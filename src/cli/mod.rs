@@ -12,10 +12,12 @@
 //! | `need` | the least scopes for a method |
 //! | `screen`, `json` | text for people, text for machines |
 //! | `command` | one file a command family |
+//! | `doctor` | what is wrong with this machine, and how to mend it |
 
 mod args;
 mod client;
 mod command;
+pub mod doctor;
 pub mod exit;
 mod failure;
 mod json;
@@ -36,7 +38,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::{CommandFactory, Parser};
 
-use args::Cli;
+use args::{Cli, Command};
 use command::Form;
 use exit::Exit;
 use failure::Failure;
@@ -54,6 +56,16 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
     let global = &cli.global;
     let plan = Plan { choice: global.choice(), given: global.given(), sources: &Process };
     let form = if global.json { Form::Json } else { Form::Text { colour: colour() } };
+    // It asks the machine, and the gateway only beside that.
+    if let Command::Doctor { checks } = &cli.command {
+        return match doctor::run(checks, global, form) {
+            Ok((text, exit)) => {
+                finish(&text, None, global.json);
+                exit
+            }
+            Err(failure) => finish("", Some(&failure), global.json),
+        };
+    }
     let mut link = Link::new(&plan, Duration::from_millis(global.timeout), global.wait, global.json);
     let result = command::run(&cli.command, &mut link, form);
     link.close();

@@ -74,6 +74,9 @@ impl WireError {
             self.details.as_ref().and_then(|details| details.at("requestId").as_str()).map(str::to_owned);
         // Older gateways give no code for it, only the sentence.
         let mismatch = fine == "PROTOCOL_MISMATCH" || self.message == "protocol mismatch";
+        // It is about whose process asks: no secret would help.
+        let stranger =
+            self.details.as_ref().is_some_and(|details| details.at("authReason") == "peer_not_allowed");
         let mut failure = self.into_failure();
         if mismatch {
             failure.exit = Exit::Protocol;
@@ -91,6 +94,7 @@ impl WireError {
                 failure.next("wait for some minutes, then once more with the right secret")
             }
             "CONTROL_UI_ORIGIN_NOT_ALLOWED" => failure,
+            _ if stranger => target.joining().iter().fold(failure, |failure, advice| failure.next(*advice)),
             _ if target.address.is_owner_door() && credentials.is_empty() => failure
                 .next("run it as the user who owns the gateway, or as root")
                 .next("loopgate --token-file FILE COMMAND"),
@@ -196,10 +200,12 @@ pub(crate) fn unreachable(target: &Target, error: &io::Error) -> Failure {
     let mut failure = Failure::new(exit, code, format!("no gateway at {address}: {cause}"))
         .again(if starting { Again::Harmless(None) } else { Again::Never });
     if exit == Exit::Refused {
-        return failure.next("run it as the user who owns the gateway, or as root");
+        return target.admission().iter().fold(failure, |failure, advice| failure.next(*advice));
     }
+    // It knows who holds the port, and what opens it; the units' own words are for whoever wants to see.
+    failure = failure.next("loopgate doctor port socket");
     for command in target.units() {
-        failure = failure.next(*command);
+        failure = failure.next(command);
     }
     failure
 }
@@ -299,6 +305,15 @@ mod tests {
     }
 
     #[test]
+    fn a_stranger_is_not_asked_for_a_secret() {
+        let value = json!({"code": "INVALID_REQUEST", "message": "unauthorized: user 1002 may not use this gateway",
+            "details": {"code": "AUTH_UNAUTHORIZED", "authReason": "peer_not_allowed"}});
+        let failure = connect(value);
+        assert!(!failure.to_text().contains("token"), "{failure:?}");
+        assert_eq!(failure.next, ["run it as the user who owns the gateway, or as root"]);
+    }
+
+    #[test]
     fn a_pairing_request_is_named_unless_it_could_bite() {
         let value = |id: &str| {
             json!({"code": "NOT_PAIRED", "message": "pairing required",
@@ -341,8 +356,14 @@ mod tests {
         let target = Target::at_port(7);
         let refused = unreachable(&target, &io::ErrorKind::ConnectionRefused.into());
         assert_eq!((refused.exit, refused.again), (Exit::Unreachable, Again::Harmless(None)));
-        assert_eq!(refused.next.len(), 2);
+        assert_eq!(refused.next.len(), 4);
         let denied = unreachable(&target, &io::ErrorKind::PermissionDenied.into());
         assert_eq!((denied.exit, denied.again), (Exit::Refused, Again::Never));
+        let socket = Target {
+            address: Address::Unix("/run/loopgate/owner.sock".into()),
+            named_by: super::super::target::NamedBy::System,
+        };
+        let denied = unreachable(&socket, &io::ErrorKind::PermissionDenied.into());
+        assert!(denied.next.concat().contains("sudo usermod -aG loopgate $USER"), "{denied:?}");
     }
 }

@@ -116,7 +116,9 @@ impl Credentials {
     /// What to try when the gateway refused these secrets.
     pub(crate) fn remedy(&self) -> String {
         match self.token.as_ref().or(self.password.as_ref()).map(|sourced| &sourced.source) {
-            None => "loopgate --token-file FILE COMMAND, or set gateway.auth in openclaw.json".to_owned(),
+            None => {
+                format!("loopgate --token-file FILE COMMAND, or set gateway.auth in openclaw.json; {MADE}")
+            }
             Some(Source::Variable(name)) => {
                 format!("env -u {name} loopgate COMMAND (it wins over openclaw.json)")
             }
@@ -124,7 +126,10 @@ impl Credentials {
                 "leave the flag out, so that openclaw.json is asked".to_owned()
             }
             Some(Source::Config(file)) => {
-                format!("see whether the gateway was started with another file than {}", file.display())
+                format!(
+                    "see whether the gateway was started with another file than {}; {MADE}",
+                    file.display()
+                )
             }
         }
     }
@@ -173,6 +178,8 @@ fn is_stdin(path: &Path) -> bool {
     path.as_os_str() == "-"
 }
 
+/// Most machines have one instance, the system's.
+const MADE: &str = "a token that loopgated has made is shown by sudo cat /var/lib/loopgate/gateway-token";
 const TOKEN: &str = "OPENCLAW_GATEWAY_TOKEN";
 const PASSWORD: &str = "OPENCLAW_GATEWAY_PASSWORD";
 

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::config::Sources;
@@ -48,6 +48,11 @@ impl Sources for Process {
     fn real_path(&self, path: &Path) -> PathBuf {
         fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf())
     }
+}
+
+/// Whether the process is root's. A system without /proc makes us an ordinary user, who sees less.
+pub(crate) fn is_root() -> bool {
+    fs::metadata("/proc/self").is_ok_and(|meta| meta.uid() == 0)
 }
 
 /// All of `reader` as text, at most `max` bytes.

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use tungstenite::http::Uri;
 
 use super::failure::Failure;
+use super::sources;
 use crate::config::Sources;
 
 /// What the command line said about the way to the gateway.
@@ -51,6 +52,8 @@ pub(crate) enum NamedBy {
     Variable,
     /// The socket of the user's own instance is there.
     User,
+    /// The socket of a system unit that acts for one user is there.
+    Template,
     /// The socket of the system's instance is there.
     System,
     /// `OPENCLAW_GATEWAY_PORT`, `gateway.port`, or the default port.
@@ -63,11 +66,7 @@ impl Target {
         if let Some(named) = Self::named(choice, sources)? {
             return Ok(vec![named]);
         }
-        let user = sources.env("XDG_RUNTIME_DIR").filter(|dir| dir.starts_with('/'));
-        let user = user.map(|dir| (Path::new(&dir).join(USER_SOCKET), NamedBy::User));
-        let found = user.into_iter().chain([(PathBuf::from(SYSTEM_SOCKET), NamedBy::System)]);
-        let targets = found.filter(|(path, _)| is_socket(path));
-        Ok(targets.map(|(path, named_by)| Self { address: Address::Unix(path), named_by }).collect())
+        Ok(found(sources, Path::new(SYSTEM_FOLDER), sources::is_root()))
     }
 
     /// The gateway's port on 127.0.0.1.
@@ -77,11 +76,31 @@ impl Target {
     }
 
     /// The commands that show why nobody listens here.
-    pub(crate) fn units(&self) -> &'static [&'static str] {
+    pub(crate) fn units(&self) -> Vec<String> {
         match (&self.address, self.named_by) {
-            (Address::Unix(_), NamedBy::User) => &[USER_UNIT],
-            (Address::Unix(_), NamedBy::System) => &[SYSTEM_UNIT],
-            _ => &[SYSTEM_UNIT, USER_UNIT],
+            (Address::Unix(_), NamedBy::User) => vec![USER_UNIT.to_owned()],
+            (Address::Unix(_), NamedBy::System) => vec![SYSTEM_UNIT.to_owned()],
+            (Address::Unix(path), NamedBy::Template) => {
+                let name = user_of(path).unwrap_or_else(|| "*".to_owned());
+                vec![format!("systemctl status loopgate@{name}.socket")]
+            }
+            _ => [SYSTEM_UNIT, TEMPLATE_UNIT, USER_UNIT].map(str::to_owned).to_vec(),
+        }
+    }
+
+    /// What to do for a socket that is not ours to open.
+    pub(crate) fn admission(&self) -> &'static [&'static str] {
+        match &self.address {
+            Address::Unix(path) if path == Path::new(SYSTEM_SOCKET) => &[JOIN, RUN_AS_OWNER],
+            _ => &[RUN_AS_OWNER],
+        }
+    }
+
+    /// What to do if the way is open, and the gateway does not take us for an owner.
+    pub(crate) fn joining(&self) -> &'static [&'static str] {
+        match &self.address {
+            Address::Unix(path) if path == Path::new(SYSTEM_SOCKET) => &[LOOK_AGAIN, RUN_AS_OWNER],
+            _ => &[RUN_AS_OWNER],
         }
     }
 
@@ -164,6 +183,54 @@ impl fmt::Display for Address {
     }
 }
 
+/// The sockets that are there, best first. `system` is the folder of those that the system's manager makes; root may
+/// speak for the one user who has a unit of its own.
+fn found(sources: &dyn Sources, system: &Path, root: bool) -> Vec<Target> {
+    let user = sources.env("XDG_RUNTIME_DIR").filter(|dir| dir.starts_with('/'));
+    let mut places: Vec<(PathBuf, NamedBy)> =
+        user.map(|dir| (Path::new(&dir).join(USER_SOCKET), NamedBy::User)).into_iter().collect();
+    // A wrong name costs nothing: a socket there may not be opened by anybody but its user.
+    let login = ["LOGNAME", "USER"].iter().find_map(|name| sources.env(name).filter(|name| is_step(name)));
+    places.extend(login.map(|name| (system.join(name).join(SOCKET), NamedBy::Template)));
+    places.push((system.join(SOCKET), NamedBy::System));
+    if root {
+        let others: Vec<PathBuf> = folders(system)
+            .into_iter()
+            .map(|path| path.join(SOCKET))
+            .filter(|path| is_socket(path))
+            .collect();
+        // Of several, root has to choose.
+        if let [only] = others.as_slice() {
+            places.push((only.clone(), NamedBy::Template));
+        }
+    }
+    let mut targets: Vec<Target> = Vec::new();
+    for (path, named_by) in places.into_iter().filter(|(path, _)| is_socket(path)) {
+        let target = Target { address: Address::Unix(path), named_by };
+        if targets.iter().all(|other| other.address != target.address) {
+            targets.push(target);
+        }
+    }
+    targets
+}
+
+/// What is in a folder; nothing if there is none.
+fn folders(folder: &Path) -> Vec<PathBuf> {
+    std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()).collect()
+}
+
+/// Whether this is one step of a path, and leads nowhere but down.
+fn is_step(name: &str) -> bool {
+    !name.is_empty() && !name.contains('/') && !name.starts_with('.')
+}
+
+/// The user of a socket in a folder of that user's name, if it can be shown as it is.
+fn user_of(socket: &Path) -> Option<String> {
+    let name = socket.parent()?.file_name()?.to_str()?;
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
+    name.chars().all(plain).then(|| name.to_owned())
+}
+
 /// The loopback address that `host` spells. Names are not resolved: `localhost` is the one name that counts.
 fn loopback(host: &str) -> Option<IpAddr> {
     if host.eq_ignore_ascii_case("localhost") {
@@ -178,11 +245,22 @@ fn is_socket(path: &Path) -> bool {
 }
 
 /// The owner socket of a user's instance, in `$XDG_RUNTIME_DIR`.
-pub(crate) const USER_SOCKET: &str = "loopgate/owner.sock";
+const USER_SOCKET: &str = "loopgate/owner.sock";
 /// The owner socket of the system's instance.
-pub(crate) const SYSTEM_SOCKET: &str = "/run/loopgate/owner.sock";
+const SYSTEM_SOCKET: &str = "/run/loopgate/owner.sock";
+/// Its folder, and that of the folders of users who have a system unit.
+const SYSTEM_FOLDER: &str = "/run/loopgate";
+const SOCKET: &str = "owner.sock";
 const USER_UNIT: &str = "systemctl --user status loopgate.socket";
 const SYSTEM_UNIT: &str = "systemctl status loopgate.socket";
+const TEMPLATE_UNIT: &str = "systemctl status 'loopgate@*.socket'";
+/// The shell that it is pasted into knows the name.
+const JOIN: &str =
+    "sudo usermod -aG loopgate $USER && sudo systemctl reload loopgate.service, then log in again";
+/// Whoever can open the socket is in the group.
+const LOOK_AGAIN: &str =
+    "sudo systemctl reload loopgate.service, for members of the group loopgate are looked up then";
+const RUN_AS_OWNER: &str = "run it as the user who owns the gateway, or as root";
 
 #[cfg(test)]
 mod tests {
@@ -214,6 +292,65 @@ mod tests {
             assert!(cause.contains(want), "{url}: {cause}");
             assert!(!cause.contains("u:p"), "a secret is repeated: {cause}");
         }
+    }
+
+    /// Variables and nothing else.
+    struct Variables(Vec<(&'static str, String)>);
+
+    impl Sources for Variables {
+        fn env(&self, name: &str) -> Option<String> {
+            self.0.iter().find(|(key, _)| *key == name).map(|(_, value)| value.clone())
+        }
+
+        fn file(&self, _path: &Path) -> Result<Option<String>, String> {
+            Ok(None)
+        }
+
+        fn secret_file(&self, _path: &Path) -> Result<String, String> {
+            Err("none here".to_owned())
+        }
+
+        fn credential(&self, _name: &str) -> Option<Result<String, String>> {
+            None
+        }
+
+        fn home(&self) -> Option<PathBuf> {
+            None
+        }
+    }
+
+    #[test]
+    fn sockets_are_found_in_order() {
+        let top = std::env::temp_dir().join(format!("loopgate-target-{}", std::process::id()));
+        let (user, system) = (top.join("user"), top.join("system"));
+        let mut kept = Vec::new();
+        let mut bind = |path: PathBuf| {
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            kept.push(std::os::unix::net::UnixListener::bind(&path).unwrap());
+        };
+        let variables = |name: &str| {
+            let folder = user.to_str().unwrap().to_owned();
+            Variables(vec![("XDG_RUNTIME_DIR", folder), ("USER", name.to_owned())])
+        };
+        let find = |name: &str, root| {
+            let targets = found(&variables(name), &system, root);
+            targets.iter().map(|target| target.units().concat()).collect::<Vec<_>>()
+        };
+        let of = |name: &str| format!("systemctl status loopgate@{name}.socket");
+        assert!(find("anna", true).is_empty());
+        bind(system.join("anna/owner.sock"));
+        std::fs::create_dir_all(system.join("empty")).unwrap();
+        assert_eq!(find("anna", false), [of("anna")]);
+        assert_eq!(find("anna", true), [of("anna")], "once, however it is found");
+        assert!(find("ben", false).is_empty() && find("../anna", false).is_empty());
+        assert_eq!(find("root", true), [of("anna")]);
+        bind(system.join("owner.sock"));
+        bind(user.join("loopgate/owner.sock"));
+        assert_eq!(find("anna", false), [USER_UNIT, &of("anna"), SYSTEM_UNIT]);
+        assert_eq!(find("root", true), [USER_UNIT, SYSTEM_UNIT, &of("anna")]);
+        bind(system.join("ben/owner.sock"));
+        assert_eq!(find("root", true), [USER_UNIT, SYSTEM_UNIT], "root has to choose");
+        std::fs::remove_dir_all(&top).unwrap();
     }
 
     #[test]

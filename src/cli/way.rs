@@ -45,7 +45,7 @@ impl Plan<'_> {
         self.to(target)
     }
 
-    /// The next best way, for the case that `denied` is a socket that was found, not named, and is not ours to open.
+    /// The next best way, for the case that `denied` is a socket that was found, not named, and leads nowhere.
     pub(crate) fn after(&self, denied: &Way) -> Result<Option<Way>, Failure> {
         if denied.target.is_asked_for() || !denied.target.address.is_owner_door() {
             return Ok(None);

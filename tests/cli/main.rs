@@ -18,6 +18,7 @@
 )]
 #![cfg(feature = "cli")]
 
+mod doctor;
 mod endings;
 mod retries;
 mod sends;

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use loopgate::cli;
+use loopgate::cli::doctor::CHECKS;
 use loopgate::cli::exit::EXITS;
 
 use crate::page::{Item, Page, read};
@@ -90,6 +91,20 @@ fn options_of_every_command() {
 }
 
 #[test]
+fn checks_of_doctor_in_their_order() {
+    let items = page().items("DOCTOR");
+    let heads: Vec<&str> = items.iter().map(|item| item.head.as_str()).collect();
+    let names: Vec<&str> = CHECKS.iter().map(|check| check.name).collect();
+    assert_eq!(heads, names);
+    for (item, check) in items.iter().zip(CHECKS) {
+        assert_eq!(item.body, check.sentence);
+    }
+    for name in names {
+        assert!(name.chars().all(|c| c.is_ascii_lowercase()), "{name} is typed often");
+    }
+}
+
+#[test]
 fn exit_statuses() {
     let items = page().items("EXIT STATUS");
     assert_eq!(items.len(), EXITS.len());
@@ -119,14 +134,17 @@ fn examples_and_variables_are_those_of_help() {
 fn sockets_are_where_the_units_make_them() {
     let help = cli::description().render_long_help().to_string();
     let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
-    for (unit, folder) in
-        [("units/loopgate.socket", "/run"), ("units/user/loopgate.socket", "$XDG_RUNTIME_DIR")]
-    {
+    for (unit, folder) in [
+        ("units/loopgate.socket", "/run"),
+        ("units/loopgate@.socket", "/run"),
+        ("units/user/loopgate.socket", "$XDG_RUNTIME_DIR"),
+    ] {
         let unit = read(unit);
         let path = unit.lines().find_map(|line| line.strip_prefix("ListenStream=%t/")).unwrap();
-        let path = format!("{folder}/{path}");
+        let path = format!("{folder}/{}", path.replace("%i", "$LOGNAME"));
         assert!(help.contains(&format!("{path},")), "loopgate --help lacks {path}");
         assert!(page().whole().contains(&path), "loopgate.1 lacks {path}");
+        let path = path.replace("$LOGNAME", "NAME");
         assert!(Page::read("loopgated.8").prose("FILES").contains(&path), "loopgated.8 lacks {path}");
     }
 }

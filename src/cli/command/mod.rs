@@ -1,6 +1,7 @@
 //! The commands. Each takes answers and makes text of them, for people or for machines.
 
 mod call;
+mod completions;
 mod devices;
 mod probe;
 mod simple;
@@ -91,12 +92,15 @@ pub(crate) fn run(command: &Command, link: &mut Link<'_>, form: Form) -> Result<
         Command::Status => status::run(link, form),
         Command::Health => simple::health(link, form),
         Command::Probe => probe::run(link, form),
+        // It needs no link; `cli::run` has it.
+        Command::Doctor { .. } => Err(Failure::usage("doctor asks the machine, not the gateway")),
         Command::Presence => simple::presence(link, form),
         Command::Devices(devices) => devices::run(devices, link, form),
         Command::Nodes(Nodes::List) => simple::nodes(link, form),
         Command::Config(Config::Get) => simple::config(link, form),
         Command::Browser(Browser::Status) => simple::browser(link, form),
         Command::Call { method, params } => call::run(method, params, link, form),
+        Command::Completions { shell, program } => Ok(completions::run(*shell, *program)),
     }
 }
 
