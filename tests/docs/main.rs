@@ -23,6 +23,7 @@
 mod daemon;
 mod journal;
 mod line;
+mod package;
 mod page;
 mod readme;
 mod settings;
