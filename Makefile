@@ -10,9 +10,11 @@ BINS ?= target/release
 RUN  := $(CURDIR)/target/run
 # systemd looks here whatever the prefix is.
 SYSTEMD := /usr/lib/systemd
+# zsh on Debian looks in one place for what packages bring and in another for what the machine has of its own.
+ZSH := $(if $(filter /usr,$(PREFIX)),vendor-completions,site-functions)
 
 .DEFAULT_GOAL := help
-.PHONY: help build run check test test-rust test-machine compat doc install clean soak
+.PHONY: help build run check test test-rust test-machine test-package compat deb doc install clean soak
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.* ## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | while IFS="$$(printf '\t')" read -r name text; \
@@ -31,16 +33,27 @@ check: ## Format, lints, the core alone, documentation and the layers; no test
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --no-deps
 	$(CARGO) test --locked --test layers
 
-test: check test-rust build test-machine compat ## Everything, on a fresh machine too: installs what it needs (as root)
+test: check test-rust build test-machine test-package compat ## Everything, on a fresh machine too: installs what it needs (as root)
 
 test-rust: ## Unit and product tests, simulation, recorded conversations, the binary under socket activation
 	$(CARGO) test --locked
 
-test-machine: build ## The journal, the units, restarts and crashes under load in a booted Debian machine (as root)
+test-machine: build ## The journal, the units, their sandbox, restarts and crashes under load in a booted Debian machine (as root)
 	tests/machine/journal $(BINS)
+	tests/machine/firstuse $(BINS)
+	tests/machine/sandbox $(BINS)
+	tests/machine/doctor $(BINS)
+	tests/machine/doctor --suite=bookworm $(BINS)
 	tests/machine/clients $(BINS)
 	tests/machine/storm $(BINS)
 	tests/machine/storm --user --mode=restarts --mode=kills $(BINS)
+
+test-package: ## The Debian package, built twice and compared; lintian; autopkgtest and a whole life under load in booted Debian 13 and 12 (as root)
+	packaging/build-deb --install target/deb
+	tests/package/lintian target/deb
+	tests/package/reproducible target/deb
+	tests/package/autopkgtest target/deb
+	tests/machine/package target/deb/loopgate_*.deb
 
 compat: build ## Real OpenClaw clients of both protocols, and their Control UIs, against loopgated
 	tests/compat/install
@@ -57,6 +70,9 @@ soak: build ## The same, each command 20 times in a row and 8 at once, each page
 	ROUNDS=20 PARALLEL=8 HOLD=300 python3 tests/compat --bins=$(BINS)
 	tests/machine/clients $(BINS) 20
 
+deb: ## Build the Debian package into target/deb; VENDOR=1 puts the crates into its source
+	packaging/build-deb $(if $(VENDOR),--vendor) target/deb
+
 doc: ## The crate's documentation, with private items, into target/doc
 	$(CARGO) doc --locked --no-deps --document-private-items
 
@@ -65,11 +81,19 @@ install: ## Install into DESTDIR and PREFIX what `make build` has built
 	install -D -m 755 $(BINS)/loopgate $(DESTDIR)$(PREFIX)/bin/loopgate
 	set -e; for unit in units/*.* units/user/*.*; do \
 	    case $$unit in units/user/*) kind=user;; *) kind=system;; esac; \
-	    sed 's|^ExecStart=/usr/bin/|ExecStart=$(PREFIX)/bin/|' "$$unit" | \
+	    sed -E 's|^(Exec[A-Za-z]+)=/usr/bin/loopgate|\1=$(PREFIX)/bin/loopgate|' "$$unit" | \
 	        install -D -m 644 /dev/stdin "$(DESTDIR)$(SYSTEMD)/$$kind/$${unit##*/}"; done
 	set -e; for page in $(wildcard packaging/man/*.[0-9]); do \
 	    install -D -m 644 "$$page" "$(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$${page##*/}"; done
+	set -e; umask 022; cd $(BINS); for program in loopgated loopgate; do \
+	    put() { mkdir -p "$${2%/*}"; ./loopgate completions "$$1" $$program >"$$2"; }; \
+	    put bash "$(DESTDIR)$(PREFIX)/share/bash-completion/completions/$$program"; \
+	    put fish "$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/$$program.fish"; \
+	    put zsh "$(DESTDIR)$(PREFIX)/share/zsh/$(ZSH)/_$$program"; done
 	install -D -m 644 packaging/catalog/loopgate.catalog $(DESTDIR)$(SYSTEMD)/catalog/loopgate.catalog
+	install -D -m 644 packaging/sysusers/loopgate.conf $(DESTDIR)/usr/lib/sysusers.d/loopgate.conf
+	set -e; for kind in system user; do \
+	    install -D -m 644 -t $(DESTDIR)$(SYSTEMD)/$$kind-preset packaging/presets/$$kind/90-loopgate.preset; done
 	test -e $(DESTDIR)/etc/loopgate/loopgate.conf || \
 	    install -D -m 644 packaging/loopgate.conf $(DESTDIR)/etc/loopgate/loopgate.conf
 

@@ -38,8 +38,8 @@ pub enum Inside {
     Call,
     /// A handshake.
     Handshake,
-    /// A request that was no WebSocket yet, so that no close frame could be sent: it may have been accepted at that very
-    /// moment.
+    /// A request that was no WebSocket yet, so that no close frame could be sent, or a connection that had not said
+    /// anything: it may have been accepted at that very moment, and not been parked.
     Arrival,
     /// The answer was here, but the turn of the loop that wrote it may not have been over.
     Turn,
@@ -75,6 +75,8 @@ pub struct Standing {
     pub in_handshake: bool,
     /// The connection is a WebSocket.
     pub upgraded: bool,
+    /// When it began to connect.
+    pub began: Instant,
     pub goodbye_at: Option<Instant>,
     /// When the oldest call began that has no answer.
     pub asked_at: Option<Instant>,
@@ -158,6 +160,10 @@ impl Standing {
         let before = |at: Option<Instant>| at.is_some_and(|at| at <= blow.to);
         if self.in_handshake && before(self.asked_at) {
             return Some(if self.upgraded { Inside::Handshake } else { Inside::Arrival });
+        }
+        let arrived = self.began <= blow.to && blow.from.saturating_duration_since(self.began) <= TURN;
+        if self.in_handshake && !self.upgraded && arrived {
+            return Some(Inside::Arrival);
         }
         if before(self.goodbye_at) {
             return Some(Inside::Goodbye);
@@ -269,6 +275,7 @@ mod tests {
         let standing = Standing {
             in_handshake: false,
             upgraded: true,
+            began: start,
             goodbye_at: None,
             asked_at: None,
             moved: vec![start],
@@ -327,6 +334,10 @@ mod tests {
         // It was accepted a second before, and had said nothing.
         let silent = Standing { asked_at: None, ..arriving };
         assert_eq!(judge(&silent), Verdict::Wrong(Fault::FailedHandshake));
+        let at = |at| judge(&Standing { began: start + ms(at), ..silent.clone() });
+        assert_eq!(at(990), Verdict::Fine(Inside::Arrival));
+        assert_eq!(at(850), Verdict::Wrong(Fault::FailedHandshake));
+        assert_eq!(at(1_010), Verdict::Wrong(Fault::FailedHandshake));
     }
 
     #[test]

@@ -17,19 +17,27 @@ use nix::unistd::Pid;
 use serde_json::json;
 
 use crate::common::TOKEN;
+use crate::plan::Manager;
 use crate::profile::Target;
 use crate::rig::within;
 use crate::talk::transcript;
 
 /// The machine, and the manager that loopgate's units belong to.
 pub struct Machine {
-    user: bool,
-    shell: Child,
-    to: ChildStdin,
-    from: Receiver<String>,
+    whose: Manager,
+    shell: Shell,
+    /// Root's, where the other is a user's.
+    root: Option<Shell>,
     /// The manager, as it is numbered here.
     pub manager: Pid,
     runtime: PathBuf,
+}
+
+/// A shell in the machine.
+struct Shell {
+    child: Child,
+    to: ChildStdin,
+    from: Receiver<String>,
 }
 
 /// What a process costs and holds.
@@ -52,26 +60,20 @@ pub struct Sockets {
 }
 
 impl Machine {
-    pub fn enter(user: bool) -> Self {
-        let enter = std::env::var_os("BENCH_ENTER").expect("boot --outside sets BENCH_ENTER");
-        let mut shell = Command::new(enter)
-            .args(user.then_some("--user"))
-            .args(["--", "sh", "-c", SHELL])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("a shell in the machine");
-        let to = shell.stdin.take().expect("its input");
-        let out = BufReader::new(shell.stdout.take().expect("its output"));
-        let (send, from) = channel();
-        std::thread::spawn(move || out.lines().map_while(Result::ok).all(|line| send.send(line).is_ok()));
+    pub fn enter(whose: Manager) -> Self {
+        let user = whose == Manager::User;
+        let (shell, root) = (Shell::enter(user), user.then(|| Shell::enter(false)));
         let mut machine =
-            Self { user, shell, to, from, manager: Pid::from_raw(0), runtime: PathBuf::from("/run") };
+            Self { whose, shell, root, manager: Pid::from_raw(0), runtime: PathBuf::from("/run/loopgate") };
         let first = outer(1).expect("the machine's first process");
         let mut inner = 1;
-        if user {
-            inner = machine.ok("systemctl show -P MainPID user@$(id -u).service").parse().expect("a pid");
-            machine.runtime = machine.ok("echo $XDG_RUNTIME_DIR").into();
+        match whose {
+            Manager::System => {}
+            Manager::User => {
+                inner = machine.ok("systemctl show -P MainPID user@$(id -u).service").parse().expect("a pid");
+                machine.runtime = machine.ok("echo $XDG_RUNTIME_DIR/loopgate").into();
+            }
+            Manager::Template => machine.runtime.push("tester"),
         }
         machine.manager = outer(inner).expect("the manager");
         let root = format!("/proc/{first}/root");
@@ -92,38 +94,53 @@ impl Machine {
         ] {
             fs::write(drop_box.join(name), text).expect("a file for the machine");
         }
-        let (config, state) = if self.user {
-            ("$HOME/.openclaw", "$HOME/.openclaw")
-        } else {
-            self.ok("install -d -m 700 /var/lib/private");
-            ("/etc/loopgate", "/var/lib/private/loopgate/openclaw")
-        };
+        let (config, state) = self.folders();
+        let owner = if self.whose == Manager::Template { "-o tester -g tester" } else { "" };
         self.ok(&format!(
-            "cd /var/lib/bench && install -d {config} {state}/agents/main/sessions && \
-             install -m 644 openclaw.json {config}/openclaw.json && \
-             install -m 644 sessions.json {state}/agents/main/sessions/sessions.json && \
-             install -m 644 transcript.jsonl {state}/agents/main/sessions/{SESSION}.jsonl"
+            "cd /var/lib/bench && \
+             install {owner} -d {config} {state} {state}/agents {state}/agents/main {state}/agents/main/sessions && \
+             install {owner} -m 644 openclaw.json {config}/openclaw.json && \
+             install {owner} -m 644 sessions.json {state}/agents/main/sessions/sessions.json && \
+             install {owner} -m 644 transcript.jsonl {state}/agents/main/sessions/{SESSION}.jsonl"
         ));
-        self.systemctl("start loopgate.socket");
+        let socket = self.socket();
+        if self.whose != Manager::System && self.as_root("systemctl is-active loopgate.socket").0 == 0 {
+            // A port is one instance's only; who wants another than the package has started, does this.
+            self.as_root("systemctl disable --now loopgate.socket");
+        }
+        self.systemctl(&format!("start {socket}"));
+    }
+
+    /// Where openclaw.json is, and the folder that the gateway answers from.
+    pub fn folders(&self) -> (&'static str, &'static str) {
+        match self.whose {
+            Manager::System => ("/etc/loopgate", "/var/lib/loopgate/openclaw"),
+            Manager::User => ("$HOME/.openclaw", "$HOME/.openclaw"),
+            Manager::Template => ("/home/tester/.openclaw", "/home/tester/.openclaw"),
+        }
+    }
+
+    pub fn service(&self) -> &'static str {
+        self.whose.service()
+    }
+
+    pub fn socket(&self) -> &'static str {
+        self.whose.socket()
     }
 
     /// The port and the owner's socket of the units.
     pub fn target(&self) -> Target {
-        Target { port: PORT, owner: Some(self.runtime.join("loopgate/owner.sock")) }
+        Target { port: PORT, owner: Some(self.runtime.join("owner.sock")) }
     }
 
     /// A command line of the shell in the machine: its exit status and what it printed.
     pub fn run(&mut self, line: &str) -> (i32, String) {
-        writeln!(self.to, "{line}").expect("the machine's shell is alive");
-        let mut text = String::new();
-        loop {
-            let line = self.from.recv_timeout(COMMAND_MAX);
-            let line = line.unwrap_or_else(|_| panic!("no end of the command after {text}"));
-            if let Some(status) = line.strip_prefix(END) {
-                return (status.trim().parse().expect("an exit status"), text.trim().to_owned());
-            }
-            writeln!(text, "{line}").expect("a string takes all");
-        }
+        self.shell.run(line)
+    }
+
+    /// The same as root, whoever the units belong to.
+    pub fn as_root(&mut self, line: &str) -> (i32, String) {
+        self.root.as_mut().unwrap_or(&mut self.shell).run(line)
     }
 
     /// The same for one that must work.
@@ -134,7 +151,7 @@ impl Machine {
     }
 
     pub fn systemctl(&mut self, words: &str) -> String {
-        let flag = self.flag();
+        let flag = self.whose.flag();
         self.ok(&format!("systemctl {flag} {words}"))
     }
 
@@ -152,14 +169,14 @@ impl Machine {
 
     /// The running loopgated, as it is numbered here.
     pub fn daemon(&mut self) -> Option<Pid> {
-        let inner = self.number(SERVICE, "MainPID");
+        let inner = self.number(self.service(), "MainPID");
         u32::try_from(inner).ok().filter(|inner| *inner > 0).and_then(outer)
     }
 
     /// Waits for a loopgated that is not `old`, and serves.
     pub fn new_daemon(&mut self, old: Pid, patience: Duration) -> Option<Pid> {
         within(patience, || {
-            let shown = self.show(SERVICE, &["MainPID", "ActiveState"]);
+            let shown = self.show(self.service(), &["MainPID", "ActiveState"]);
             let inner = shown.get("MainPID").and_then(|text| text.parse().ok()).filter(|inner| *inner > 0);
             let active = shown.get("ActiveState").is_some_and(|state| state == "active");
             inner.filter(|_| active).and_then(outer).filter(|pid| *pid != old)
@@ -168,24 +185,55 @@ impl Machine {
 
     /// What is wrong with the units: nothing, one hopes.
     pub fn complaint(&mut self) -> Option<String> {
-        let flag = self.flag();
-        let failed = self.ok(&format!("systemctl {flag} --failed --no-legend --plain"));
-        let states = [SERVICE, SOCKET].map(|unit| (unit, self.show(unit, &["ActiveState", "Result"])));
+        let flag = self.whose.flag();
+        let mut failed = self.ok(&format!("systemctl {flag} --failed --no-legend --plain"));
+        if self.root.is_some() {
+            failed += &self.as_root("systemctl --failed --no-legend --plain").1;
+        }
+        let states =
+            [self.service(), self.socket()].map(|unit| (unit, self.show(unit, &["ActiveState", "Result"])));
         let bad = |(_, state): &&(&str, BTreeMap<String, String>)| state["ActiveState"] != "active";
         let wrong = states.iter().find(bad).map(|(unit, state)| format!("{unit} is {state:?}"));
         wrong.or_else(|| (!failed.is_empty()).then(|| format!("failed units: {failed}")))
     }
+}
 
-    fn flag(&self) -> &'static str {
-        if self.user { "--user" } else { "" }
+impl Shell {
+    fn enter(user: bool) -> Self {
+        let enter = std::env::var_os("BENCH_ENTER").expect("boot --outside sets BENCH_ENTER");
+        let mut child = Command::new(enter)
+            .args(user.then_some("--user"))
+            .args(["--", "sh", "-c", SHELL])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("a shell in the machine");
+        let to = child.stdin.take().expect("its input");
+        let out = BufReader::new(child.stdout.take().expect("its output"));
+        let (send, from) = channel();
+        std::thread::spawn(move || out.lines().map_while(Result::ok).all(|line| send.send(line).is_ok()));
+        Self { child, to, from }
+    }
+
+    fn run(&mut self, line: &str) -> (i32, String) {
+        writeln!(self.to, "{line}").expect("the machine's shell is alive");
+        let mut text = String::new();
+        loop {
+            let line = self.from.recv_timeout(COMMAND_MAX);
+            let line = line.unwrap_or_else(|_| panic!("no end of the command after {text}"));
+            if let Some(status) = line.strip_prefix(END) {
+                return (status.trim().parse().expect("an exit status"), text.trim().to_owned());
+            }
+            writeln!(text, "{line}").expect("a string takes all");
+        }
     }
 }
 
-impl Drop for Machine {
+impl Drop for Shell {
     fn drop(&mut self) {
         // Its loop ends with its input.
         drop(writeln!(self.to, "exit 0"));
-        drop(self.shell.wait());
+        drop(self.child.wait());
     }
 }
 
@@ -220,6 +268,17 @@ impl Sockets {
         all.owner = unix.lines().filter(|row| row.ends_with("/loopgate/owner.sock")).count();
         all
     }
+}
+
+/// The listening sockets of the gateway's port, by the number that each keeps as long as it lives.
+pub fn listeners() -> Vec<u64> {
+    let rows = ["/proc/net/tcp", "/proc/net/tcp6"].map(|file| fs::read_to_string(file).unwrap_or_default());
+    let listens = |columns: &Vec<&str>| {
+        let port = columns.get(1).and_then(|place| place.rsplit(':').next());
+        port.and_then(|hex| u16::from_str_radix(hex, 16).ok()) == Some(PORT) && columns.get(3) == Some(&"0A")
+    };
+    let columns = rows.iter().flat_map(|text| text.lines()).map(|row| row.split_whitespace().collect());
+    columns.filter(listens).filter_map(|columns: Vec<&str>| columns.get(9)?.parse().ok()).collect()
 }
 
 /// Sends a signal to a process of the machine.
@@ -274,8 +333,6 @@ fn outer(inner: u32) -> Option<Pid> {
     found.parse().ok().map(Pid::from_raw)
 }
 
-pub const SERVICE: &str = "loopgate.service";
-pub const SOCKET: &str = "loopgate.socket";
 const PORT: u16 = 18789;
 /// Obeys a line at a time, and says how each ended.
 const SHELL: &str = r#"while read -r line; do eval "$line" </dev/null 2>&1; s=$?; echo; echo "== $s"; done"#;

@@ -21,14 +21,26 @@ pub enum Mode {
     Watchdog,
     /// Connects per second with and without hand-over.
     Floods,
+    /// Another version of the package, and back, under load.
+    Upgrades,
+}
+
+/// Whose units serve.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Manager {
+    /// The system's own instance.
+    System,
+    /// The instance in a user's manager.
+    User,
+    /// The system's instance that acts for a user.
+    Template,
 }
 
 /// One run.
 #[derive(Debug, Clone)]
 pub struct Plan {
     pub mode: Mode,
-    /// The units are those of a user's manager.
-    pub user: bool,
+    pub manager: Manager,
     /// Sessions that call steadily.
     pub sessions: usize,
     /// Sessions that do nothing.
@@ -61,13 +73,15 @@ impl Plan {
             Some("leak") => Mode::Leak,
             Some("watchdog") => Mode::Watchdog,
             Some("floods") => Mode::Floods,
+            Some("upgrades") => Mode::Upgrades,
             other => return Err(format!("mode={} is none", other.unwrap_or_default())),
         };
         let mut plan = Self::bounded(mode);
-        plan.user = match given.remove("manager") {
-            None | Some("system") => false,
-            Some("user") => true,
-            Some(other) => return Err(format!("manager={other}: say system or user")),
+        plan.manager = match given.remove("manager") {
+            None | Some("system") => Manager::System,
+            Some("user") => Manager::User,
+            Some("template") => Manager::Template,
+            Some(other) => return Err(format!("manager={other}: say system, user or template")),
         };
         let mut seconds = 0;
         let mut seed = 0;
@@ -98,7 +112,7 @@ impl Plan {
     fn bounded(mode: Mode) -> Self {
         let plan = Self {
             mode,
-            user: false,
+            manager: Manager::System,
             sessions: 50,
             idle: 50,
             visitors: 4,
@@ -115,7 +129,22 @@ impl Plan {
             Mode::Leak => Self { sessions: 0, idle: 0, visitors: 32, ..plan },
             Mode::Watchdog => Self { rounds: 1, ..plan },
             Mode::Floods => Self { sessions: 0, idle: 0, visitors: 32, rounds: 3, ..plan },
+            Mode::Upgrades => Self { sessions: 200, ..plan },
         }
+    }
+}
+
+impl Manager {
+    pub fn flag(self) -> &'static str {
+        if self == Self::User { "--user" } else { "" }
+    }
+
+    pub fn service(self) -> &'static str {
+        if self == Self::Template { "loopgate@tester.service" } else { "loopgate.service" }
+    }
+
+    pub fn socket(self) -> &'static str {
+        if self == Self::Template { "loopgate@tester.socket" } else { "loopgate.socket" }
     }
 }
 
@@ -123,7 +152,7 @@ impl Plan {
 fn words_make_a_plan() {
     let plan = Plan::parse("mode=kills manager=user sessions=500 rounds=200 seed=7").expect("a plan");
     assert_eq!(plan.mode, Mode::Kills);
-    assert!(plan.user);
+    assert_eq!(plan.manager, Manager::User);
     assert_eq!((plan.sessions, plan.idle, plan.rounds, plan.seed), (500, 50, 200, 7));
     for wrong in
         ["", "mode=none", "mode=kills rounds=x", "mode=kills round=1", "mode=kills manager=both", "kills"]

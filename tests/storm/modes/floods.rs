@@ -7,7 +7,7 @@ use super::{Report, Stage};
 use crate::fates::{Fault, Law};
 use crate::machine::{Cost, Machine};
 use crate::meter::{Spans, each, rate, show};
-use crate::plan::Plan;
+use crate::plan::{Manager, Plan};
 use crate::profile::Target;
 use crate::rig::within;
 
@@ -26,7 +26,7 @@ pub(super) fn run(plan: &Plan) -> Report {
     });
     let unit = Target { owner: None, ..stage.machine.target() };
     let bare = Target { port: BARE_PORT, owner: None };
-    start_bare(&mut stage.machine, plan.user);
+    start_bare(&mut stage.machine, plan.manager);
     let mut sides = [Side::default(), Side::default()];
     let manager = Cost::of(stage.machine.manager).expect("the manager is alive");
     let mut spent = Duration::ZERO;
@@ -53,7 +53,7 @@ pub(super) fn run(plan: &Plan) -> Report {
     report.row("manager's CPU a connection, with hand-over", each(spent, sides[0].visits));
     let all = Cost::of(stage.machine.manager).expect("the manager is alive").cpu - manager.cpu;
     report.row("manager's CPU in all", show(all));
-    stop_bare(&mut stage.machine, plan.user);
+    stop_bare(&mut stage.machine, plan.manager);
     stage.close()
 }
 
@@ -90,25 +90,20 @@ impl Stage {
 }
 
 /// The same program with the same files, and nobody who would keep anything for it.
-fn start_bare(machine: &mut Machine, user: bool) {
-    let (flag, config, state) = if user {
-        ("--user", "$HOME/.openclaw/openclaw.json", "$HOME/.openclaw")
-    } else {
-        ("", "/etc/loopgate/openclaw.json", "/var/lib/private/loopgate/openclaw")
-    };
+fn start_bare(machine: &mut Machine, manager: Manager) {
+    let (flag, (config, state)) = (manager.flag(), machine.folders());
     machine.ok(&format!(
         "mkdir -p /var/lib/bench/bare/openclaw && cp -r {state}/agents /var/lib/bench/bare/openclaw && systemd-run {flag} --quiet --collect --unit={BARE} -p LimitNOFILE=17408 \
          systemd-socket-activate -l 127.0.0.1:{BARE_PORT} --fdname=gateway --setenv=HOME=$HOME \
-         --setenv=STATE_DIRECTORY=/var/lib/bench/bare --setenv=OPENCLAW_CONFIG_PATH={config} \
+         --setenv=STATE_DIRECTORY=/var/lib/bench/bare --setenv=OPENCLAW_CONFIG_PATH={config}/openclaw.json \
          --setenv=OPENCLAW_STATE_DIR=/var/lib/bench/bare/openclaw /usr/bin/loopgated"
     ));
     let open = || std::net::TcpStream::connect(("127.0.0.1", BARE_PORT)).ok();
     assert!(within(Duration::from_secs(10), open).is_some(), "nobody listens on {BARE_PORT}");
 }
 
-fn stop_bare(machine: &mut Machine, user: bool) {
-    let flag = if user { "--user" } else { "" };
-    machine.ok(&format!("systemctl {flag} stop {BARE}.service"));
+fn stop_bare(machine: &mut Machine, manager: Manager) {
+    machine.ok(&format!("systemctl {} stop {BARE}.service", manager.flag()));
 }
 
 const BARE: &str = "loopgate-bare";

@@ -20,7 +20,7 @@ pub(super) fn run(plan: &Plan) -> Report {
     stage.ask("before");
     stage.load.read();
     let begun = Instant::now();
-    let (status, text) = restart(&mut stage.machine, plan.user);
+    let (status, text) = restart(&mut stage.machine, plan.manager);
     if status != 0 {
         stage.report.fault(Fault::Surroundings, &format!("systemctl restart: {status} {text}"));
     }

@@ -10,7 +10,7 @@ use super::{Report, Stage};
 use crate::common::Seed;
 use crate::fates::{Fault, Law};
 use crate::load::Until;
-use crate::machine::{SERVICE, any_daemon, await_stillness, strike};
+use crate::machine::{any_daemon, await_stillness, strike};
 use crate::meter::{Seen, Spans};
 use crate::plan::{Mode, Plan};
 use crate::rig::within;
@@ -43,7 +43,7 @@ pub(super) fn run(plan: &Plan) -> Report {
             stage.check_units();
         }
     }
-    let starts = stage.machine.number(SERVICE, "NRestarts");
+    let starts = stage.machine.number(stage.machine.service(), "NRestarts");
     let report = &mut stage.report;
     report
         .row("sessions, idle ones, visitors", format!("{}, {}, {}", plan.sessions, plan.idle, plan.visitors));

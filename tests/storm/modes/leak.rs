@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::{Report, Stage};
 use crate::fates::{Fault, Law};
 use crate::load::{Until, Window};
-use crate::machine::{Cost, SERVICE, Sockets};
+use crate::machine::{Cost, Sockets};
 use crate::meter::{each, rate, show};
 use crate::plan::Plan;
 use crate::rig::within;
@@ -99,7 +99,7 @@ impl Stage {
         // Those that only wait for late packets are nobody's.
         let sockets = Sockets { time_wait: 0, ..Sockets::count() };
         Some(Held {
-            stored: self.machine.number(SERVICE, "NFileDescriptorStore"),
+            stored: self.machine.number(self.machine.service(), "NFileDescriptorStore"),
             sockets,
             daemon_fds: Cost::of(pid)?.fds,
             manager_fds: Cost::of(self.machine.manager)?.fds,

@@ -6,6 +6,7 @@ mod kills;
 mod leak;
 mod report;
 mod restarts;
+mod upgrades;
 
 use std::time::Duration;
 
@@ -31,13 +32,14 @@ pub fn run(plan: &Plan) -> Report {
         Mode::Idle => idle::run(plan),
         Mode::Leak => leak::run(plan),
         Mode::Floods => floods::run(plan),
+        Mode::Upgrades => upgrades::run(plan),
     }
 }
 
 impl Stage {
     /// Everybody is there and calls; the first restart is still to come.
     fn set(plan: &Plan, law: Law, change: impl FnOnce(&mut Wish)) -> Self {
-        let mut machine = Machine::enter(plan.user);
+        let mut machine = Machine::enter(plan.manager);
         machine.install();
         let mut wish = Wish::new(law, machine.target());
         (wish.steady, wish.idle, wish.visitors) = (plan.sessions, plan.idle, plan.visitors);

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use crate::fates::{Fault, Tally};
 use crate::load::Account;
-use crate::plan::Plan;
+use crate::plan::{Manager, Plan};
 
 /// What was seen, and what was wrong.
 pub struct Report {
@@ -19,7 +19,11 @@ impl Report {
     }
 
     pub fn title(&self) -> String {
-        let manager = if self.plan.user { "user manager" } else { "system manager" };
+        let manager = match self.plan.manager {
+            Manager::System => "system manager",
+            Manager::User => "user manager",
+            Manager::Template => "system manager for a user",
+        };
         format!("storm, {manager}, seed {}:", self.plan.seed)
     }
 

@@ -5,9 +5,9 @@ use std::time::Duration;
 use super::{Report, Stage};
 use crate::common::Seed;
 use crate::fates::{Fault, Law};
-use crate::machine::{Cost, Machine, SERVICE};
+use crate::machine::{Cost, Machine};
 use crate::meter::{Spans, show};
-use crate::plan::Plan;
+use crate::plan::{Manager, Plan};
 
 /// What each restart took.
 #[derive(Default)]
@@ -37,7 +37,7 @@ pub(super) fn run(plan: &Plan) -> Report {
     while (done as usize) < plan.rounds && !stage.hopeless() {
         std::thread::sleep(Duration::from_millis(20 + seed.below(150) as u64));
         let begun = std::time::Instant::now();
-        let (status, text) = restart(&mut stage.machine, plan.user);
+        let (status, text) = restart(&mut stage.machine, plan.manager);
         rounds.command.push(begun.elapsed());
         if status != 0 {
             stage.report.fault(Fault::Surroundings, &format!("systemctl restart: {status} {text}"));
@@ -51,7 +51,7 @@ pub(super) fn run(plan: &Plan) -> Report {
         done += 1;
     }
     let after = Cost::of(stage.machine.manager).expect("the manager is alive");
-    let crashes = stage.machine.number(SERVICE, "NRestarts");
+    let crashes = stage.machine.number(stage.machine.service(), "NRestarts");
     if crashes > 0 {
         stage.report.fault(Fault::Surroundings, &format!("it was started again by itself {crashes} times"));
     }
@@ -69,7 +69,7 @@ pub(super) fn run(plan: &Plan) -> Report {
 impl Rounds {
     /// When the manager saw it end and begin.
     fn times(&mut self, machine: &mut Machine) {
-        let shown = machine.show(SERVICE, &TIMES);
+        let shown = machine.show(machine.service(), &TIMES);
         let at = |name: &str| shown.get(name).and_then(|text| text.parse::<u64>().ok()).unwrap_or_default();
         let span = |from: &str, to: &str| Duration::from_micros(at(to).saturating_sub(at(from)));
         self.exit.push(span(TIMES[0], TIMES[1]));
@@ -95,16 +95,15 @@ impl Rounds {
     }
 }
 
-pub(super) fn restart(machine: &mut Machine, user: bool) -> (i32, String) {
-    let flag = if user { "--user" } else { "" };
-    machine.run(&format!("systemctl {flag} restart {SERVICE}"))
+pub(super) fn restart(machine: &mut Machine, manager: Manager) -> (i32, String) {
+    machine.run(&format!("systemctl {} restart {}", manager.flag(), manager.service()))
 }
 
 /// What it costs the manager to be asked for times once.
 fn cost_of_asking(machine: &mut Machine) -> Duration {
     let before = Cost::of(machine.manager).expect("the manager is alive");
     for _ in 0..ASKED {
-        machine.show(SERVICE, &TIMES);
+        machine.show(machine.service(), &TIMES);
     }
     (Cost::of(machine.manager).expect("the manager is alive").cpu - before.cpu) / ASKED
 }

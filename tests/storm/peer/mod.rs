@@ -270,6 +270,7 @@ impl Peer {
         Standing {
             in_handshake,
             upgraded: !matches!(self.stage, Stage::Dialling | Stage::Upgrading),
+            began: self.began,
             goodbye_at: self.goodbye_at,
             asked_at: if in_handshake { self.spoke_at } else { asked_at },
             moved: self.moved.clone().into(),
