@@ -1,4 +1,4 @@
-//! Where OpenClaw's files are. Facts from OpenClaw 2026.3.13 and 2026.9.6: the variables, the names the program had
+//! Where OpenClaw's files are, and what loopgated calls its own. Facts from OpenClaw 2026.3.13 and 2026.9.6: the variables, the names the program had
 //! before, and their order.
 
 use std::path::{Component, Path, PathBuf};
@@ -120,6 +120,13 @@ fn exists(sources: &dyn Sources, path: &Path) -> bool {
     !matches!(sources.file(path), Ok(None))
 }
 
+/// loopgated's own pairing store, in its state folder.
+pub const STORE_FILE: &str = "pairing.json";
+/// The key of the hand-over, beside it. Whoever can read it can read what is handed over from one process to the next;
+/// replacing it makes that unreadable.
+pub const KEY_FILE: &str = "handover.key";
+/// The token that is made for want of a configured one, beside it.
+pub const TOKEN_FILE: &str = "gateway-token";
 const STATE_DIR: &str = ".openclaw";
 const CONFIG_FILE: &str = "openclaw.json";
 /// The program's former names; 2026.9.6 knows the first one alone.

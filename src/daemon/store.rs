@@ -16,6 +16,7 @@ use nix::unistd::geteuid;
 use super::files::cause;
 use super::handover::KEY_BYTES;
 use crate::config::Secret;
+use crate::config::paths::{KEY_FILE, STORE_FILE, TOKEN_FILE};
 use crate::limits;
 
 /// The folder of the daemon's own state.
@@ -47,7 +48,7 @@ impl Store {
 
     /// The file.
     pub(super) fn path(&self) -> PathBuf {
-        self.folder.join(FILE)
+        self.folder.join(STORE_FILE)
     }
 
     /// Makes the folder if there is none, and reads the file if there is one.
@@ -130,7 +131,8 @@ impl Store {
     /// # Errors
     /// The cause in words, with the path; the old file is still there then.
     pub(super) fn save(&self, bytes: &[u8]) -> Result<(), String> {
-        self.replace(FILE, bytes).map_err(|error| format!("{}: {}", self.path().display(), cause(&error)))
+        self.replace(STORE_FILE, bytes)
+            .map_err(|error| format!("{}: {}", self.path().display(), cause(&error)))
     }
 
     /// Temporary file, fsync, rename, fsync of the folder: after a crash at any point there is one whole file.
@@ -213,10 +215,6 @@ const WRITE: u32 = 0o022;
 /// And by which they may read.
 const READ: u32 = 0o044;
 const FOLDER: &str = "loopgate";
-const FILE: &str = "pairing.json";
-/// Whoever can read it can read what is handed over from one process to the next; replacing it makes that unreadable.
-const KEY_FILE: &str = "handover.key";
-const TOKEN_FILE: &str = "gateway-token";
 /// Nobody guesses 256 bits.
 const TOKEN_BYTES: usize = 32;
 

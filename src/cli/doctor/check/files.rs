@@ -4,12 +4,13 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use super::super::facts::instance::{Instance, Kind, STORE, TOKEN};
+use super::super::facts::instance::{Instance, Kind};
 use super::super::facts::tool::read_of;
 use super::super::facts::who::Caller;
 use super::super::facts::world::World;
 use super::super::facts::{Machine, SYSTEM_USER};
 use super::super::finding::{Finding, Outcome, as_root, as_user, quote};
+use crate::config::paths::{KEY_FILE, STORE_FILE, TOKEN_FILE};
 use crate::config::{ConfigError, OpenClaw, Settings};
 use crate::gateway::pairing::Store;
 use crate::limits::STATE_FILE_BYTES_MAX;
@@ -86,9 +87,9 @@ fn gather(instance: &Instance, machine: &Machine) -> Facts {
     }
     let state = instance.state_dir();
     paths.push((state.clone(), Privacy::Owned));
-    paths.push((state.join(STORE), Privacy::Owned));
-    paths.push((state.join(KEY), Privacy::Secret));
-    paths.push((state.join(TOKEN), Privacy::Secret));
+    paths.push((state.join(STORE_FILE), Privacy::Owned));
+    paths.push((state.join(KEY_FILE), Privacy::Secret));
+    paths.push((state.join(TOKEN_FILE), Privacy::Secret));
     let mut items = Vec::new();
     let mut closed = Vec::new();
     // Where a user's own files may point to, root is not told to change anything.
@@ -108,7 +109,7 @@ fn gather(instance: &Instance, machine: &Machine) -> Facts {
     closed.dedup();
     // What is not readable is told by its mode and owner.
     let trusted = machine.caller.is_root().then(|| machine.uid_of(instance));
-    let store = read_of(&state.join(STORE), STATE_FILE_BYTES_MAX, trusted).ok();
+    let store = read_of(&state.join(STORE_FILE), STATE_FILE_BYTES_MAX, trusted).ok();
     let store = store.and_then(|text| Store::parse(text.as_bytes()).err());
     Facts { instance: instance.clone(), owner, items, config, store, closed }
 }
@@ -182,7 +183,8 @@ fn of_item(item: &Item, facts: &Facts, caller: &Caller) -> Vec<Finding> {
     if item.privacy == Privacy::Secret && item.mode & 0o044 != 0 && !shared {
         let text = format!("{shown} can be read by other users (mode {:o})", item.mode);
         let why = "there are secrets in it";
-        let finding = if item.path.ends_with(TOKEN) { Finding::fault(text) } else { Finding::warning(text) };
+        let finding =
+            if item.path.ends_with(TOKEN_FILE) { Finding::fault(text) } else { Finding::warning(text) };
         findings.push(finding.because(why).mend(mine(&format!("chmod 600 {word}"))));
     }
     findings
@@ -228,7 +230,7 @@ fn of_config(error: &ConfigError, facts: &Facts, caller: &Caller) -> Finding {
 
 /// The contents of the store.
 fn of_store(why: &str, facts: &Facts, caller: &Caller) -> Finding {
-    let path = facts.instance.state_dir().join(STORE);
+    let path = facts.instance.state_dir().join(STORE_FILE);
     let (shown, word) = (path.display(), quote(&path.display().to_string()));
     let text = format!("{shown} cannot be understood: {why}");
     let cost = "without it the daemon takes over OpenClaw's own pairings again; devices paired since have to be paired anew";
@@ -245,9 +247,6 @@ fn file_of(error: &ConfigError) -> Option<&Path> {
         error => error.place().map(|place| place.file.as_path()),
     }
 }
-
-/// The key of the hand-over, in the state folder.
-const KEY: &str = "handover.key";
 
 #[cfg(test)]
 mod tests {

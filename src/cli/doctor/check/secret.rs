@@ -3,12 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use super::super::facts::Machine;
-use super::super::facts::instance::{Instance, Kind, TOKEN};
+use super::super::facts::instance::{Instance, Kind};
 use super::super::facts::offer::{self, Offer, Source};
 use super::super::facts::who::Caller;
 use super::super::finding::{Finding, Outcome, as_root, quote};
 use crate::cli::failure::Failure;
 use crate::cli::json::Member;
+use crate::config::paths::TOKEN_FILE;
 
 /// One gateway, and one client of it.
 struct Facts {
@@ -182,7 +183,7 @@ fn missing(facts: &Facts, caller: &Caller) -> Finding {
 
 /// How the command line comes to the gateway's secret.
 fn teach(finding: Finding, facts: &Facts, caller: &Caller) -> Finding {
-    let path = facts.instance.state_dir().join(TOKEN);
+    let path = facts.instance.state_dir().join(TOKEN_FILE);
     let read = format!("cat {}", quote(&path.display().to_string()));
     let read = match facts.instance.user() {
         Some(user) if user.uid == caller.uid => read,

@@ -254,10 +254,6 @@ fn is_instance_name(name: &str) -> bool {
 
 /// Where `systemctl --user enable` links sockets.
 const WANTS: &str = ".config/systemd/user/sockets.target.wants";
-/// The store of pairings, in the state folder.
-pub(crate) const STORE: &str = "pairing.json";
-/// The generated token, in the state folder.
-pub(crate) const TOKEN: &str = "gateway-token";
 
 #[cfg(test)]
 mod tests {

@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use sha2::{Digest, Sha256};
 
 use super::Machine;
-use super::instance::{Instance, TOKEN};
+use super::instance::Instance;
 use super::tool::{read, read_of};
 use super::unit::Manager;
 use super::world::World;
@@ -22,6 +22,7 @@ use crate::cli::json::Member;
 use crate::cli::secrets::Credentials;
 use crate::cli::sources::Process;
 use crate::config::gateway::AuthMode;
+use crate::config::paths::TOKEN_FILE;
 use crate::config::{OpenClaw, Resolved, Secret, Sources};
 use crate::limits::SECRET_FILE_BYTES_MAX;
 
@@ -95,7 +96,7 @@ pub(crate) fn of(machine: &Machine, instance: &Instance) -> Offer {
 
 /// What the gateway's own configuration says, else the token that it has made.
 fn of_gateway(machine: &Machine, instance: &Instance) -> Offer {
-    let made = instance.state_dir().join(TOKEN);
+    let made = instance.state_dir().join(TOKEN_FILE);
     let config = match OpenClaw::load(&World::of_instance(instance, machine)) {
         Ok(config) => config,
         Err(error) => return Offer::Unusable(error.to_string()),
