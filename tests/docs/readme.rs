@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use loopgate::policy::rules::Rule;
+
 use crate::page::read;
 
 /// What stands in backquotes in a line of prose, and every line of a block of code.
@@ -108,4 +110,14 @@ fn pages_exist() {
         let file = page.replace('(', ".").replace(')', "");
         assert!(read(&format!("packaging/man/{file}")).contains("\n.Dt LOOPGATE"), "{file}");
     }
+}
+
+#[test]
+fn the_journal_is_quoted_as_it_is() {
+    let readme = read("README.md").split_whitespace().collect::<Vec<_>>().join(" ");
+    let (before, behind) = readme.split_once("REMEDY=\"").expect("a remedy is quoted");
+    let name =
+        before.rsplit_once("RULE=").and_then(|(_, rest)| rest.split(' ').next()).expect("with its rule");
+    let remedy = Rule::named(name).expect("a rule of that name").remedy;
+    assert_eq!(behind.split('"').next(), Some(remedy));
 }
