@@ -105,6 +105,50 @@ pub const ROLE_VIOLATIONS_MAX: u32 = 10;
 pub const ACCEPT_TURN_MAX: usize = 64;
 /// Bytes read from one connection in one turn; the rest waits for the next, so that nobody starves.
 pub const READ_TURN_BYTES_MAX: usize = 64 * 1024;
+/// How often a runtime that is away is tried: it is noticed again within a second, and a try costs 50 us.
+pub const RUNTIME_RETRY: Duration = Duration::from_millis(500);
+/// The same for one that does not let us in, or that must not have our secret: that takes a person to mend.
+pub const RUNTIME_REFUSED_RETRY: Duration = Duration::from_secs(5);
+/// How long the runtime may say nothing while calls wait before it is asked for a sign of life.
+pub const RUNTIME_SILENCE: Duration = Duration::from_millis(500);
+/// How long it may owe that sign. With [`RUNTIME_SILENCE`] well within the 3 s that OpenClaw's probes allow for an answer.
+pub const RUNTIME_STALL: Duration = Duration::from_secs(1);
+/// From dialling a leg to the runtime's `hello-ok`. A runtime that is busy starting has been seen to take 6 s.
+pub const LEG_HANDSHAKE: Duration = Duration::from_secs(10);
+/// From our close of a leg to the runtime's own end.
+pub const LEG_CLOSING: Duration = Duration::from_secs(1);
+/// After how long a member that has asked the runtime for nothing gets a leg all the same, for its events. Commands of
+/// one call are gone by then.
+pub const LEG_IDLE: Duration = Duration::from_secs(1);
+/// Legs at once, in sum with [`CONNECTIONS_MAX`] within the unit's LimitNOFILE=; the runtime is not made for more.
+pub const LEGS_MAX: usize = 1_024;
+/// Legs that the runtime has not let in yet: 2026.9.6 refuses the 33rd such connection.
+pub const LEGS_OPENING_MAX: usize = 16;
+/// How long a member waits for its turn to open a leg.
+pub const LEG_TURN: Duration = Duration::from_millis(20);
+/// Bytes that one leg may have unsent before its client is read no further.
+pub const LEG_TX_BYTES_MAX: usize = 1024 * 1024;
+/// Bytes that a client may have unsent before its leg is read no further; the runtime's own bound holds from there on.
+pub const LEG_CLIENT_TX_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Calls of one client that wait for the runtime.
+pub const CALLS_MAX: usize = 1_024;
+/// How long a call waits for a runtime that is away or does not turn: less than the 10 s that OpenClaw's command line waits.
+pub const CALL_WAIT: Duration = Duration::from_secs(8);
+/// Bytes of params that are kept of one call, to ask again or to answer natively. Larger ones are asked once.
+pub const CALL_KEPT_BYTES_MAX: usize = 256 * 1024;
+/// Bytes of params kept of all calls of one client.
+pub const CALLS_KEPT_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Answers that are kept for the time when the runtime is away, the largest of them, and all together.
+pub const KEPT_ANSWERS_MAX: usize = 128;
+/// See [`KEPT_ANSWERS_MAX`]; the largest seen is `config.schema` with 389 KB.
+pub const KEPT_ANSWER_BYTES_MAX: usize = 512 * 1024;
+/// See [`KEPT_ANSWERS_MAX`].
+pub const KEPT_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// After how long a connection to the runtime that is not accepted yet is looked at again; twice as long each further time.
+pub const DIAL_LOOK: Duration = Duration::from_millis(1);
+/// The longest of these waits: what a runtime that comes back after a stall loses by it.
+pub const DIAL_LOOK_MAX: Duration = Duration::from_millis(50);
 /// Messages handled for one connection in one turn.
 pub const MESSAGES_TURN_MAX: usize = 64;
 /// Connections at once, admitted or not; beyond it the kernel's backlog waits.

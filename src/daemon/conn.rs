@@ -222,6 +222,15 @@ impl Conns {
         self.hand_over.closed(id, now);
     }
 
+    /// Parks the legs to the runtime that can go on in another process. Before a planned end alone: with a crash they end, as
+    /// nobody would know what the runtime was asked.
+    pub(super) fn park_legs(&mut self, gateway: &Gateway, now: Now) {
+        for id in gateway.legs_underway() {
+            self.park(id, gateway, now);
+            self.hand_over.touch(std::iter::once(id));
+        }
+    }
+
     /// Connections that the kernel did not let us park: they end with this process.
     pub(super) fn unparked(&self) -> Vec<ConnId> {
         let ids = self.slots.iter().flatten().map(|conn| conn.id);
@@ -270,6 +279,12 @@ impl Conns {
     }
 
     /// The connection, if it is still the same one.
+    /// The socket of a connection.
+    pub(super) fn stream(&self, id: ConnId) -> Option<&Stream> {
+        let conn = self.slots.get(id.slot as usize)?.as_ref().filter(|conn| conn.id == id)?;
+        Some(&conn.stream)
+    }
+
     fn conn(&mut self, id: ConnId) -> Option<&mut Conn> {
         self.slots.get_mut(id.slot as usize)?.as_mut().filter(|conn| conn.id == id)
     }

@@ -187,6 +187,11 @@ impl Doors {
         }
     }
 
+    /// The user whose process has the other end of a connection that we have opened; none until it is accepted.
+    pub(super) fn owner_of(&mut self, peer: SocketAddr, local: SocketAddr) -> Option<u32> {
+        self.inspector.get_or_insert_with(|| Inspector::open(peer)).tcp_uid(peer, local)
+    }
+
     /// An entry that there is no room, at most one in a while.
     fn full(&mut self, why: &str, remedy: &'static str, conns: &Conns, now: Now) -> Option<Entry> {
         if self.quiet_until.is_some_and(|until| now.mono < until) {

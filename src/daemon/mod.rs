@@ -5,6 +5,7 @@
 
 mod activation;
 mod conn;
+mod dial;
 mod door;
 mod dump;
 mod files;
@@ -33,6 +34,7 @@ use crate::journal::{Entry, Field, Kind};
 use crate::limits;
 
 use conn::Conns;
+use dial::Dialler;
 use door::Doors;
 use manager::Manager;
 use signal::{Signals, Wish};
@@ -51,6 +53,8 @@ struct Shell {
     doors: Doors,
     /// Who is in.
     conns: Conns,
+    /// Where we are going.
+    dialler: Dialler,
     manager: Manager,
     sink: Sink,
     /// Reads files.
@@ -138,6 +142,7 @@ impl Shell {
         if let Some(entry) = self.doors.accept(&mut self.conns, gateway, now) {
             self.sink.push(entry);
         }
+        self.dialler.turn(&mut self.conns, &mut self.doors, gateway, now);
         self.conns.read(gateway, now);
         self.conns.read_late(&gateway.expiring(now), gateway, now);
         gateway.expire(now);
@@ -151,12 +156,12 @@ impl Shell {
     /// Does what the gateway wants done, and what comes of that.
     fn write_out(&mut self, gateway: &mut Gateway, now: Now) -> Result<(), Exit> {
         for _ in 0..limits::ROUNDS_TURN_MAX {
-            self.apply_all(gateway)?;
+            self.apply_all(gateway, now)?;
             if !self.conns.write(gateway, now) {
                 return Ok(());
             }
         }
-        self.apply_all(gateway)
+        self.apply_all(gateway, now)
     }
 
     /// A turn before a planned end: nothing new is read. When the disk has answered, or took too long, everything is saved
@@ -167,6 +172,7 @@ impl Shell {
             return Ok(());
         }
         gateway.handle(Input::HandOver, now);
+        self.conns.park_legs(gateway, now);
         for conn in self.conns.unparked() {
             gateway.interrupt(conn, now);
         }
@@ -262,16 +268,16 @@ impl Shell {
     }
 
     /// Does everything that the gateway wants done by now.
-    fn apply_all(&mut self, gateway: &mut Gateway) -> Result<(), Exit> {
+    fn apply_all(&mut self, gateway: &mut Gateway, now: Now) -> Result<(), Exit> {
         while let Some(output) = gateway.poll_output() {
-            self.apply(output)?;
+            self.apply(output, gateway, now)?;
         }
         Ok(())
     }
 
     /// What may block is handed over to a thread; the rest is done here, but for writing, which waits until everything
     /// that a turn has to say is there.
-    fn apply(&mut self, output: Output) -> Result<(), Exit> {
+    fn apply(&mut self, output: Output, gateway: &mut Gateway, now: Now) -> Result<(), Exit> {
         let mut given = Ok(());
         match output {
             Output::Flush(conn) => self.conns.queue_write(conn),
@@ -279,6 +285,11 @@ impl Shell {
             Output::Close(conn) => {
                 self.conns.close(conn, Instant::now());
                 self.doors.resume();
+            }
+            Output::Dial { conn, port } => {
+                if self.dialler.dial(conn, port, &mut self.conns, now.mono).is_err() {
+                    gateway.handle(Input::Lost { conn }, now);
+                }
             }
             Output::Journal(entry) => self.sink.push(entry),
             Output::Run { ticket, job } => given = self.files.give(Task::Run(ticket, job, clock())),
@@ -316,8 +327,13 @@ impl Shell {
         if self.conns.busy(gateway) || self.doors.busy(gateway) {
             return Some(Duration::ZERO);
         }
-        let deadlines =
-            [gateway.deadline(), self.manager.deadline(), self.doors.deadline(), self.conns.deadline()];
+        let deadlines = [
+            gateway.deadline(),
+            self.manager.deadline(),
+            self.doors.deadline(),
+            self.conns.deadline(),
+            self.dialler.deadline(),
+        ];
         deadlines.into_iter().flatten().min().map(|at| at.saturating_duration_since(now))
     }
 }

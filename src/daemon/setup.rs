@@ -10,7 +10,7 @@ use super::files::{Disk, cause};
 use super::store::Store;
 use crate::config::settings::UserRef;
 use crate::config::{OpenClaw, Resolved, Secret, Settings, Sources};
-use crate::gateway::{Host, MadeToken, Setup};
+use crate::gateway::{Host, LegSeed, MadeToken, Setup};
 
 /// What has to be known to read the configuration, at the start and at each reload.
 #[derive(Debug, Clone)]
@@ -36,10 +36,21 @@ impl Origin {
     /// The text says where, what, and what to do.
     pub(super) fn load(&self) -> Result<Box<Setup>, String> {
         let mut setup = self.read()?;
+        setup.legs = LegSeed::derive(&self.secret()?);
         if setup.openclaw.gateway.auth.wants_token() {
             (setup.openclaw.gateway.auth.token, setup.made) = self.own_token();
         }
         Ok(setup)
+    }
+
+    /// What our own device keys are derived from. Without a state folder that can be used they are others at each start, and
+    /// the runtime pairs them anew.
+    fn secret(&self) -> Result<[u8; 32], String> {
+        self.store.hand_over_key().or_else(|_| {
+            let mut key = [0; 32];
+            getrandom::fill(&mut key).map_err(|error| error.to_string())?;
+            Ok(key)
+        })
     }
 
     /// The token in the state folder. One that is there and cannot be used does not stop a start: the owner's socket
@@ -68,7 +79,17 @@ impl Origin {
         let owners =
             if settings.owner.is_empty() { vec![own] } else { uids(&settings.owner, &settings.path)? };
         let allowed = uids(&settings.peers_allow, &settings.path)?;
-        Ok(Box::new(Setup { openclaw, settings, owners, allowed, port: self.port, made: None, host: host() }))
+        Ok(Box::new(Setup {
+            openclaw,
+            settings,
+            owners,
+            allowed,
+            port: self.port,
+            made: None,
+            host: host(),
+            // Whoever only reads opens no legs.
+            legs: LegSeed::derive(&[0; 32]),
+        }))
     }
 }
 

@@ -16,6 +16,7 @@ use nix::time::{ClockId, clock_gettime};
 
 use super::activation::Listeners;
 use super::conn::Conns;
+use super::dial::Dialler;
 use super::door::Doors;
 use super::files::{Disk, cause};
 use super::handover::{self, HandOver, Inheritance, Stored};
@@ -184,6 +185,7 @@ fn shell(
         signals,
         doors: Doors::open(listeners, poll.registry().try_clone()?, FIRST_DOOR)?,
         conns: Conns::new(poll.registry().try_clone()?, hand_over),
+        dialler: Dialler::default(),
         manager: Manager::connect(reports.reporter(), clock().mono)?,
         files: files_thread(reports.reporter(), origin)?,
         store: store_thread(reports.reporter(), store)?,

@@ -3,7 +3,7 @@
 //! `seq` counts per connection from 1, so that a client sees a gap only where something was left out for it. Events
 //! for one connection only have no `seq`, as in OpenClaw.
 
-use super::event::Event;
+use super::event::{Event, Source};
 use super::io::ConnId;
 use super::{Gateway, Recorder, Stage};
 use crate::clock::Now;
@@ -49,6 +49,17 @@ impl Gateway {
 
     /// Sends an event to one connection as part of its numbered stream, if it may hear it.
     pub(super) fn publish(&mut self, id: ConnId, news: News<'_>, now: Now) {
+        // Whom the runtime tells of it hears it from there.
+        if Event::find(news.name).is_some_and(|event| event.source == Source::UpstreamElseNative)
+            && self.has_leg(id)
+        {
+            return;
+        }
+        self.publish_upstream(id, news, now);
+    }
+
+    /// The same for an event of the runtime's.
+    pub(super) fn publish_upstream(&mut self, id: ConnId, news: News<'_>, now: Now) {
         let Some(seq) = self.admit_news(id, news, now) else {
             return;
         };

@@ -48,6 +48,8 @@ impl Gateway {
 
     fn check_deadlines(&self) -> Result<(), String> {
         let kept: BTreeSet<_> = self.conns.iter().filter_map(|(id, conn)| Some((conn.due?, id))).collect();
+        let legs = self.conns.legs().filter_map(|(id, leg)| Some((leg.due?, id)));
+        let kept: BTreeSet<_> = kept.into_iter().chain(legs).collect();
         if kept != self.deadlines {
             return Err("the deadlines of the connections are not those that are kept".to_owned());
         }
@@ -94,7 +96,9 @@ impl Gateway {
         });
         let invocations = self.nodes.invocations().map(|call| call.caller);
         let mut owed: BTreeMap<ConnId, u32> = BTreeMap::new();
-        for conn in calls.chain(changes).chain(invocations).chain(self.health.waiting()) {
+        let upstream = self.conns.iter().filter_map(|(id, conn)| Some((id, conn.member()?)));
+        let upstream = upstream.flat_map(|(id, member)| std::iter::repeat_n(id, member.outlet.len()));
+        for conn in calls.chain(changes).chain(invocations).chain(self.health.waiting()).chain(upstream) {
             *owed.entry(conn).or_default() += 1;
         }
         for (id, member) in self.conns.iter().filter_map(|(id, conn)| Some((id, Conn::member(conn)?))) {

@@ -1,35 +1,69 @@
 //! The table of connections: slots that are used again, each use with a generation of its own.
+//!
+//! Rule: peers that came to us and legs that we have opened to the runtime live in one table, so that an id means one thing
+//! to the shell; but who asks for a peer never gets a leg, and the other way round.
 
 use super::io::ConnId;
 
-/// Connections by [`ConnId`]. A stale id finds nothing.
+/// Peers (`T`) and legs (`L`) by [`ConnId`]. A stale id finds nothing.
 #[derive(Debug)]
-pub(super) struct Conns<T> {
-    slots: Vec<Slot<T>>,
+pub(super) struct Conns<T, L> {
+    slots: Vec<Slot<T, L>>,
     free: Vec<u32>,
+    /// How many peers there are.
     len: usize,
 }
 
 #[derive(Debug)]
-struct Slot<T> {
+struct Slot<T, L> {
     generation: u32,
-    tenant: Option<T>,
+    tenant: Option<Tenant<T, L>>,
 }
 
-impl<T> Conns<T> {
+#[derive(Debug)]
+enum Tenant<T, L> {
+    Peer(T),
+    Leg(L),
+}
+
+impl<T, L> Conns<T, L> {
     pub(super) fn new() -> Self {
         Self { slots: Vec::new(), free: Vec::new(), len: 0 }
     }
 
+    /// How many peers there are.
     pub(super) fn len(&self) -> usize {
         self.len
     }
 
-    /// Puts in what `make` gives for the new id.
+    /// Puts in the peer that `make` gives for the new id.
     pub(super) fn insert(&mut self, make: impl FnOnce(ConnId) -> T) -> ConnId {
+        self.len += 1;
+        self.put(|id| Tenant::Peer(make(id)))
+    }
+
+    /// Puts in the leg that `make` gives for the new id.
+    pub(super) fn insert_leg(&mut self, make: impl FnOnce(ConnId) -> L) -> ConnId {
+        self.put(|id| Tenant::Leg(make(id)))
+    }
+
+    /// Puts a peer into the slot that it had in another process. `None`: the slot is taken. Call
+    /// [`Conns::close_gaps`] after the last one.
+    pub(super) fn restore(&mut self, slot: u32, make: impl FnOnce(ConnId) -> T) -> Option<ConnId> {
+        let id = self.put_back(slot, |id| Tenant::Peer(make(id)));
+        self.len += usize::from(id.is_some());
+        id
+    }
+
+    /// The same for a leg.
+    pub(super) fn restore_leg(&mut self, slot: u32, make: impl FnOnce(ConnId) -> L) -> Option<ConnId> {
+        self.put_back(slot, |id| Tenant::Leg(make(id)))
+    }
+
+    fn put(&mut self, make: impl FnOnce(ConnId) -> Tenant<T, L>) -> ConnId {
         let slot = self.free.pop().unwrap_or_else(|| {
             self.slots.push(Slot { generation: 0, tenant: None });
-            // At most CONNECTIONS_MAX slots are ever made.
+            // At most SLOTS_MAX are ever made.
             u32::try_from(self.slots.len() - 1).unwrap_or(u32::MAX)
         });
         let generation = self.slot(slot).map_or(0, |s| s.generation);
@@ -37,21 +71,17 @@ impl<T> Conns<T> {
         let tenant = make(id);
         if let Some(entry) = self.slots.get_mut(slot as usize) {
             entry.tenant = Some(tenant);
-            self.len += 1;
         }
         id
     }
 
-    /// Puts a tenant into a slot that it had in another process. `None`: the slot is taken. Call
-    /// [`Conns::close_gaps`] after the last one.
-    pub(super) fn restore(&mut self, slot: u32, make: impl FnOnce(ConnId) -> T) -> Option<ConnId> {
+    fn put_back(&mut self, slot: u32, make: impl FnOnce(ConnId) -> Tenant<T, L>) -> Option<ConnId> {
         while self.slots.len() <= slot as usize {
             self.slots.push(Slot { generation: 0, tenant: None });
         }
         let entry = self.slots.get_mut(slot as usize).filter(|entry| entry.tenant.is_none())?;
         let id = ConnId { slot, generation: entry.generation };
         entry.tenant = Some(make(id));
-        self.len += 1;
         Some(id)
     }
 
@@ -63,41 +93,109 @@ impl<T> Conns<T> {
         self.free.reverse();
     }
 
-    /// The tenant of a slot.
+    /// The id of whoever has a slot.
     pub(super) fn at(&self, slot: u32) -> Option<ConnId> {
         let entry = self.slot(slot).filter(|entry| entry.tenant.is_some())?;
         Some(ConnId { slot, generation: entry.generation })
     }
 
+    /// A peer.
     pub(super) fn get(&self, id: ConnId) -> Option<&T> {
-        self.slot(id.slot).filter(|slot| slot.generation == id.generation)?.tenant.as_ref()
+        match self.tenant(id)? {
+            Tenant::Peer(peer) => Some(peer),
+            Tenant::Leg(_) => None,
+        }
     }
 
+    /// A peer.
     pub(super) fn get_mut(&mut self, id: ConnId) -> Option<&mut T> {
-        self.slots.get_mut(id.slot as usize).filter(|slot| slot.generation == id.generation)?.tenant.as_mut()
+        match self.tenant_mut(id)? {
+            Tenant::Peer(peer) => Some(peer),
+            Tenant::Leg(_) => None,
+        }
     }
 
-    /// Takes the tenant out; its id is dead from here on.
+    /// A leg.
+    pub(super) fn leg(&self, id: ConnId) -> Option<&L> {
+        match self.tenant(id)? {
+            Tenant::Leg(leg) => Some(leg),
+            Tenant::Peer(_) => None,
+        }
+    }
+
+    /// A leg.
+    pub(super) fn leg_mut(&mut self, id: ConnId) -> Option<&mut L> {
+        match self.tenant_mut(id)? {
+            Tenant::Leg(leg) => Some(leg),
+            Tenant::Peer(_) => None,
+        }
+    }
+
+    /// Takes the peer out; its id is dead from here on.
     pub(super) fn remove(&mut self, id: ConnId) -> Option<T> {
-        let slot = self.slots.get_mut(id.slot as usize).filter(|slot| slot.generation == id.generation)?;
-        let tenant = slot.tenant.take()?;
-        slot.generation = slot.generation.wrapping_add(1);
-        self.free.push(id.slot);
-        self.len -= 1;
-        Some(tenant)
+        self.get(id)?;
+        match self.vacate(id)? {
+            Tenant::Peer(peer) => {
+                self.len -= 1;
+                Some(peer)
+            }
+            Tenant::Leg(_) => None,
+        }
     }
 
+    /// Takes the leg out; its id is dead from here on.
+    pub(super) fn remove_leg(&mut self, id: ConnId) -> Option<L> {
+        self.leg(id)?;
+        match self.vacate(id)? {
+            Tenant::Leg(leg) => Some(leg),
+            Tenant::Peer(_) => None,
+        }
+    }
+
+    /// All peers.
     pub(super) fn iter(&self) -> impl Iterator<Item = (ConnId, &T)> {
+        self.all().filter_map(|(id, tenant)| match tenant {
+            Tenant::Peer(peer) => Some((id, peer)),
+            Tenant::Leg(_) => None,
+        })
+    }
+
+    /// The ids of all peers.
+    pub(super) fn ids(&self) -> Vec<ConnId> {
+        self.iter().map(|(id, _)| id).collect()
+    }
+
+    /// All legs.
+    pub(super) fn legs(&self) -> impl Iterator<Item = (ConnId, &L)> {
+        self.all().filter_map(|(id, tenant)| match tenant {
+            Tenant::Leg(leg) => Some((id, leg)),
+            Tenant::Peer(_) => None,
+        })
+    }
+
+    fn all(&self) -> impl Iterator<Item = (ConnId, &Tenant<T, L>)> {
         self.slots.iter().zip(0u32..).filter_map(|(entry, slot)| {
             Some((ConnId { slot, generation: entry.generation }, entry.tenant.as_ref()?))
         })
     }
 
-    pub(super) fn ids(&self) -> Vec<ConnId> {
-        self.iter().map(|(id, _)| id).collect()
+    fn tenant(&self, id: ConnId) -> Option<&Tenant<T, L>> {
+        self.slot(id.slot).filter(|slot| slot.generation == id.generation)?.tenant.as_ref()
     }
 
-    fn slot(&self, slot: u32) -> Option<&Slot<T>> {
+    fn tenant_mut(&mut self, id: ConnId) -> Option<&mut Tenant<T, L>> {
+        self.slots.get_mut(id.slot as usize).filter(|slot| slot.generation == id.generation)?.tenant.as_mut()
+    }
+
+    fn vacate(&mut self, id: ConnId) -> Option<Tenant<T, L>> {
+        let slot = self.slots.get_mut(id.slot as usize).filter(|slot| slot.generation == id.generation)?;
+        let tenant = slot.tenant.take()?;
+        slot.generation = slot.generation.wrapping_add(1);
+        self.free.push(id.slot);
+        Some(tenant)
+    }
+
+    fn slot(&self, slot: u32) -> Option<&Slot<T, L>> {
         self.slots.get(slot as usize)
     }
 }
@@ -108,7 +206,7 @@ mod tests {
 
     #[test]
     fn a_stale_id_never_reaches_the_next_tenant() {
-        let mut conns = Conns::new();
+        let mut conns: Conns<_, &str> = Conns::new();
         let first = conns.insert(|_| "first");
         assert_eq!(conns.remove(first), Some("first"));
         let second = conns.insert(|_| "second");
@@ -120,8 +218,20 @@ mod tests {
     }
 
     #[test]
+    fn a_leg_is_no_peer() {
+        let mut conns: Conns<&str, &str> = Conns::new();
+        let (peer, leg) = (conns.insert(|_| "peer"), conns.insert_leg(|_| "leg"));
+        assert_eq!(
+            (conns.get(leg), conns.leg(peer), conns.remove(leg), conns.remove_leg(peer)),
+            (None, None, None, None)
+        );
+        assert_eq!((conns.leg(leg), conns.len(), conns.ids()), (Some(&"leg"), 1, vec![peer]));
+        assert_eq!((conns.remove_leg(leg), conns.legs().count(), conns.len()), (Some("leg"), 0, 1));
+    }
+
+    #[test]
     fn who_comes_back_gets_the_same_slot_and_others_the_gaps() {
-        let mut conns = Conns::new();
+        let mut conns: Conns<_, &str> = Conns::new();
         let second = conns.restore(2, |_| "second").unwrap();
         assert_eq!((second.slot, conns.restore(2, |_| "again")), (2, None));
         conns.close_gaps();

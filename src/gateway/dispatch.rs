@@ -6,8 +6,9 @@ use serde_json::Value;
 
 use super::handover::unanswered;
 use super::io::{ConnId, Output, Ticket};
-use super::job::{Job, Outcome};
-use super::method::{FALLBACK, Method, Route};
+use super::job::{FileMethod, Job, Outcome};
+use super::method::{Demand, FALLBACK, Method, Route};
+use super::upstream::here::{Mark, marked};
 use super::{Conn, Gateway, Recorder, Stage};
 use crate::clock::Now;
 use crate::journal::Field;
@@ -34,6 +35,8 @@ pub struct Call {
     pub protocol: Protocol,
     /// What the caller was granted.
     pub grant: Arc<Grant>,
+    /// Set if the answer has to say that it is not the runtime's.
+    pub(super) mark: Option<Mark>,
     /// When the call came.
     pub now: Now,
 }
@@ -127,34 +130,43 @@ impl Gateway {
 
     fn dispatch(&mut self, id: ConnId, request: &Request<'_>, now: Now) {
         let method = Method::find(&request.method);
-        let params = request.params.map_or(Ok(Value::Null), |raw| serde_json::from_str(raw.get()));
-        let Ok(params) = params else {
-            let error = ErrorShape::invalid("invalid request frame: params nest too deep");
-            return self.respond(id, &request.id, Err(error), now);
+        let parse = || request.params.map_or(Ok(Value::Null), |raw| serde_json::from_str(raw.get()));
+        // What goes to the runtime goes unparsed, unless what it needs stands in the params.
+        let (parsed, need) = match method.demand {
+            Demand::Always(need) => (None, need),
+            Demand::Params(need) => {
+                let Ok(params) = parse() else { return self.too_deep(id, &request.id, now) };
+                let need = need(&params);
+                (Some(params), need)
+            }
         };
-        let Some((grant, protocol)) =
-            self.decide_call(id, &request.id, (method.name, method.need(&params)), now)
-        else {
+        let Some((grant, protocol)) = self.decide_call(id, &request.id, (method.name, need), now) else {
             return;
         };
         if request.method == "connect" {
             let error = ErrorShape::invalid("connect is only valid as the first request");
             return self.respond(id, &request.id, Err(error), now);
         }
+        if self.pass(method, id, request, now) {
+            return;
+        }
         if method.name == FALLBACK.name {
             let error = ErrorShape::invalid(format!("unknown method: {}", request.method));
             return self.respond(id, &request.id, Err(error), now);
         }
-        let call = Call {
-            conn: id,
-            id: request.id.clone().into_owned(),
-            name: method.name,
-            params,
-            protocol,
-            grant,
-            now,
+        let Some(params) = parsed.or_else(|| parse().ok()) else {
+            return self.too_deep(id, &request.id, now);
         };
-        self.route(method, call);
+        let request = request.id.clone().into_owned();
+        self.route(
+            method,
+            Call { conn: id, id: request, name: method.name, params, protocol, grant, mark: None, now },
+        );
+    }
+
+    fn too_deep(&mut self, id: ConnId, request: &str, now: Now) {
+        let error = ErrorShape::invalid("invalid request frame: params nest too deep");
+        self.respond(id, request, Err(error), now);
     }
 
     /// The scope decision about a call. `None`: it was answered with a refusal.
@@ -186,30 +198,29 @@ impl Gateway {
     }
 
     fn route(&mut self, method: &Method, call: Call) {
-        let (id, request, now) = (call.conn, call.id.clone(), call.now);
-        let reply = match method.route {
-            Route::Live(answer) => answer(self, &call),
-            Route::File(method) => {
-                let job = Job::Call {
-                    method,
-                    params: call.params.clone(),
-                    setup: Arc::clone(&self.setup),
-                    protocol: call.protocol,
-                    scopes: call.grant.scopes(),
-                    live: Arc::clone(&self.live),
-                };
-                self.run(job, Waiting::Call(call))
+        match method.route {
+            Route::Native(handler) | Route::UpstreamElseNative(handler, _) => self.handle_call(handler, call),
+            Route::Upstream => {
+                let error = ErrorShape::unavailable(format!(
+                    "{} needs the OpenClaw runtime, and none is connected to this gateway",
+                    method.name
+                ));
+                self.respond(call.conn, &call.id, Err(error), call.now);
             }
-            Route::Upstream => Reply::Error(ErrorShape::unavailable(format!(
-                "{} needs the OpenClaw runtime, and none is connected to this gateway",
-                method.name
-            ))),
-        };
-        match reply {
-            Reply::Payload(payload) => self.respond(id, &request, Ok(payload), now),
-            Reply::Error(error) => self.respond(id, &request, Err(error), now),
-            Reply::Later => {}
         }
+    }
+
+    /// Has a method answered from files.
+    pub(super) fn read_files(&mut self, method: FileMethod, call: Call) -> Reply {
+        let job = Job::Call {
+            method,
+            params: call.params.clone(),
+            setup: Arc::clone(&self.setup),
+            protocol: call.protocol,
+            scopes: call.grant.scopes(),
+            live: Arc::clone(&self.live),
+        };
+        self.run(job, Waiting::Call(call))
     }
 
     /// Starts a job for `waiting`, if there is room.
@@ -228,6 +239,7 @@ impl Gateway {
     pub(super) fn done(&mut self, ticket: Ticket, outcome: Outcome, now: Now) {
         match (self.jobs.remove(&ticket), outcome) {
             (Some(Waiting::Call(call)), Outcome::Answer(result)) => {
+                let result = result.map(|payload| marked(call.mark.as_ref(), payload));
                 self.respond(call.conn, &call.id, result, now);
             }
             (Some(Waiting::Health), Outcome::Health(snapshot)) => self.adopt_health(snapshot, now),

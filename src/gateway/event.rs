@@ -21,6 +21,8 @@ pub enum Source {
     Native,
     /// The OpenClaw runtime.
     Upstream,
+    /// The OpenClaw runtime where a client has a leg to it, else this gateway.
+    UpstreamElseNative,
 }
 
 impl Event {
@@ -36,6 +38,7 @@ impl Source {
         match self {
             Self::Native => "native",
             Self::Upstream => "upstream",
+            Self::UpstreamElseNative => "upstream-else-native",
         }
     }
 }
@@ -46,6 +49,10 @@ const fn native(name: &'static str, need: Need) -> Event {
 
 const fn upstream(name: &'static str, need: Need) -> Event {
     Event { name, need, source: Source::Upstream }
+}
+
+const fn shared(name: &'static str, need: Need) -> Event {
+    Event { name, need, source: Source::UpstreamElseNative }
 }
 
 const NOTHING: Need = Need::Nothing;
@@ -60,8 +67,13 @@ const ADMIN: Need = Need::Scope(Scopes::ADMIN);
 /// and `cron` to everybody; here they need read.
 pub const EVENTS: &[Event] = &[
     upstream("agent", READ),
+    upstream("board.changed", READ),
+    upstream("board.command", READ),
     upstream("chat", READ),
     upstream("chat.metadata.changed", READ),
+    upstream("chat.send_timing", READ),
+    upstream("chat.side_result", READ),
+    upstream("config.changed", READ),
     native("connect.challenge", NOTHING),
     upstream("controlUi.sessionPullRequests.changed", READ),
     upstream("cron", READ),
@@ -73,14 +85,14 @@ pub const EVENTS: &[Event] = &[
     upstream("exec.approval.requested", APPROVALS),
     upstream("exec.approval.resolved", APPROVALS),
     upstream("gateway.suspension", READ),
-    native("health", READ),
-    native("heartbeat", READ),
+    shared("health", READ),
+    upstream("heartbeat", READ),
     upstream("mentions.changed", READ),
     upstream("models.snapshot", READ),
     upstream("node.hostStats", READ),
     upstream("node.invoke.cancel", NODE),
     upstream("node.invoke.input", NODE),
-    native("node.invoke.request", NODE),
+    shared("node.invoke.request", NODE),
     native("node.pair.requested", PAIRING),
     native("node.pair.resolved", PAIRING),
     upstream("node.presence", READ),
@@ -106,6 +118,7 @@ pub const EVENTS: &[Event] = &[
     upstream("session.suggestion", READ),
     upstream("session.tool", READ),
     upstream("session.typing", READ),
+    upstream("sessions.catalog.host", READ),
     upstream("sessions.changed", READ),
     native("shutdown", NOTHING),
     upstream("skills.changed", READ),

@@ -78,12 +78,13 @@ impl Gateway {
         let state = if self.ready() { "ready" } else { "not ready" };
         let version = env!("CARGO_PKG_VERSION");
         let clients = self.conns.len() - self.arriving;
+        let runtime = self.runtime_status();
         format!(
             "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content=\"width=device-width\">\
              <title>loopgate</title><style>body{{font:16px/1.5 system-ui;max-width:40em;margin:4em auto;padding:0 1em}}\
              code{{background:#8882;padding:.1em .3em}}</style><h1>loopgate {version}: {state}</h1>\
-             <p>This is the OpenClaw gateway port. {clients} connections are open. No OpenClaw runtime is connected, \
-             so there is no Control UI here; the command line works.</p>\
+             <p>This is the OpenClaw gateway port. {clients} connections are open; {runtime}. \
+             There is no Control UI here; the command line works.</p>\
              <p>Look at <code>loopgate status</code> and <code>journalctl -u loopgate</code>.</p></html>"
         )
     }

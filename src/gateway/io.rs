@@ -69,6 +69,13 @@ pub enum Input<'a> {
         /// How many.
         bytes: usize,
     },
+    /// A leg that [`Output::Dial`] asked for is connected, and the program at its other end has accepted it.
+    Dialled {
+        /// Which leg.
+        conn: ConnId,
+        /// The user whose process has the other end of this very connection, as the kernel tells it.
+        owner: u32,
+    },
     /// A job that [`Output::Run`] asked for is done.
     Done {
         /// The ticket of the job.
@@ -101,6 +108,14 @@ pub enum Output {
     HalfClose(ConnId),
     /// Shut the socket down in both directions and forget it. The id is dead.
     Close(ConnId),
+    /// Connect to this port of 127.0.0.1; comes back as [`Input::Dialled`], or as [`Input::Lost`] if nobody listens there or
+    /// the kernel does not tell whose process has accepted.
+    Dial {
+        /// The leg's id from here on.
+        conn: ConnId,
+        /// The runtime's port.
+        port: u16,
+    },
     /// Write an entry to the journal.
     Journal(Entry),
     /// Run a job off the loop; its outcome comes back as [`Input::Done`]. The number waiting is bounded by

@@ -62,6 +62,7 @@ impl Gateway {
             self.expire_conn(id, now);
         }
         self.expire_nodes(now);
+        self.expire_runtime(now);
         self.expire_health(now);
         self.expire_presence(now);
         self.ledger.expire(now);
@@ -69,6 +70,9 @@ impl Gateway {
     }
 
     pub(super) fn bytes(&mut self, id: ConnId, bytes: &[u8], now: Now) {
+        if self.conns.leg(id).is_some() {
+            return self.leg_bytes(id, bytes, now);
+        }
         if let Some(conn) = self.conns.get_mut(id) {
             conn.spoke = true;
             conn.session.receive(bytes, now);
@@ -77,6 +81,9 @@ impl Gateway {
     }
 
     pub(super) fn eof(&mut self, id: ConnId, now: Now) {
+        if self.conns.leg(id).is_some() {
+            return self.leg_eof(id, now);
+        }
         if let Some(conn) = self.conns.get_mut(id) {
             conn.session.eof();
             self.advance(id, now);
@@ -84,6 +91,9 @@ impl Gateway {
     }
 
     pub(super) fn lost(&mut self, id: ConnId, now: Now) {
+        if self.conns.leg(id).is_some() {
+            return self.leg_lost(id, now);
+        }
         if let Some(conn) = self.conns.get_mut(id) {
             conn.session.lost();
             self.advance(id, now);
@@ -91,6 +101,9 @@ impl Gateway {
     }
 
     pub(super) fn sent(&mut self, id: ConnId, bytes: usize, now: Now) {
+        if self.conns.leg(id).is_some() {
+            return self.leg_sent(id, bytes, now);
+        }
         if let Some(conn) = self.conns.get_mut(id) {
             conn.session.sent(bytes);
             conn.stalled = (conn.session.unsent() > limits::TX_DROPPABLE_BYTES_MAX).then_some(now.mono);
@@ -101,6 +114,9 @@ impl Gateway {
 
     /// Handles what the session has for us, at most a turn's worth.
     pub(super) fn advance(&mut self, id: ConnId, now: Now) {
+        if self.conns.leg(id).is_some() {
+            return self.advance_leg(id, now);
+        }
         for _ in 0..limits::MESSAGES_TURN_MAX {
             let Some(happening) = self.conns.get_mut(id).and_then(|conn| conn.session.poll(now)) else {
                 return self.settle(id);
@@ -137,9 +153,9 @@ impl Gateway {
         if conn.session.half_close_due() {
             self.outputs.push_back(Output::HalfClose(id));
         }
-        let member = conn
-            .member()
-            .map(|member| member.next_ping.map_or(member.next_tick, |ping| ping.min(member.next_tick)));
+        let member = conn.member().and_then(|member| {
+            [Some(member.next_tick), member.next_ping, member.outlet.due()].into_iter().flatten().min()
+        });
         let stalled = conn.stalled.map(|since| since + limits::SLOW_MAX);
         let due = [conn.session.deadline(), member, stalled].into_iter().flatten().min();
         if due != conn.due {
@@ -154,6 +170,9 @@ impl Gateway {
     }
 
     fn expire_conn(&mut self, id: ConnId, now: Now) {
+        if self.conns.leg(id).is_some() {
+            return self.expire_leg(id, now);
+        }
         let overdue = self.conns.get(id).and_then(|conn| conn.session.overdue(now));
         if let (Some(refusal), Some(Stage::Deciding(_))) =
             (overdue, self.conns.get(id).map(|conn| &conn.stage))
@@ -168,6 +187,7 @@ impl Gateway {
         }
         self.expire_slow(id, now);
         self.beat(id, now);
+        self.expire_calls(id, now);
         self.advance(id, now);
     }
 
@@ -222,10 +242,15 @@ impl Gateway {
 
     /// Queues a message and closes a peer that does not keep up.
     pub(super) fn send(&mut self, id: ConnId, text: &str, now: Now) {
+        self.send_pieces(id, &[text], now);
+    }
+
+    /// The same for a message in pieces, each of which is copied once.
+    pub(super) fn send_pieces(&mut self, id: ConnId, pieces: &[&str], now: Now) {
         let Some(conn) = self.conns.get_mut(id) else {
             return;
         };
-        conn.session.send_text(text);
+        conn.session.send_text(pieces);
         if conn.session.unsent() > self.setup.settings.tx_queue_bytes && conn.member().is_some() {
             return self.refuse(id, &slow(), now);
         }
@@ -319,6 +344,7 @@ impl Gateway {
             }
         }
         self.ledger.flush(now);
+        self.close_legs(now);
         self.finish_if_empty();
     }
 
@@ -331,6 +357,7 @@ impl Gateway {
 
     /// SIGHUP: the next connect meets the new configuration, and nobody stays whose credential is gone.
     pub(super) fn reload(&mut self, setup: Setup, now: Now) {
+        let moved = setup.settings.runtime_port != self.setup.settings.runtime_port;
         self.gate = Gate::of(&setup);
         self.ledger.set_window(setup.settings.decisions_flush);
         self.setup = Arc::new(setup);
@@ -338,6 +365,7 @@ impl Gateway {
         for id in self.conns.ids() {
             self.recheck(id, now);
         }
+        self.reconfigure_upstream(moved, now);
         self.refresh_health(now);
         self.note_secret(now);
         self.note(Entry::new(Kind::Reload), now);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::arrive::Welcome;
 use super::gate::Record;
 use super::io::{ConnId, Output};
+use super::upstream::outlet::Outlet;
 use super::{Conn, Gateway, Member, Stage, native};
 use crate::clock::Now;
 use crate::journal::{Field, Kind};
@@ -41,6 +42,7 @@ impl Gateway {
         conn.stage = Stage::Member(Box::new(Member {
             client: candidate.connect.client.clone(),
             protocol: candidate.protocol,
+            caps: candidate.connect.caps.clone(),
             grant: Arc::clone(&grant),
             proof: admission.proof,
             seq: 0,
@@ -50,6 +52,7 @@ impl Gateway {
             presence_key,
             subscriptions: native::Subscriptions::default(),
             owed: 0,
+            outlet: Outlet::default(),
         }));
         conn.record_due = true;
         self.arriving = self.arriving.saturating_sub(1);
@@ -91,6 +94,7 @@ impl Gateway {
         if listed {
             self.presence_changed(now);
         }
+        self.expect_leg(id, now);
     }
 
     /// `hello-ok` as JSON.
@@ -139,6 +143,7 @@ impl Gateway {
     /// A member is gone.
     pub(super) fn parted(&mut self, id: ConnId, member: Member, now: Now) {
         self.node_left(id, now);
+        self.let_go_upstream(&member.outlet, now);
         if let Some(key) = member.presence_key {
             self.presence.leave(&key, now);
             self.presence_changed(now);

@@ -4,6 +4,8 @@
 //! needs are those of OpenClaw 2026.3.13 and 2026.9.6; where the two disagree, the older need stands, for its clients
 //! ask for no other scopes.
 
+use std::fmt;
+
 use serde_json::Value;
 
 use super::dispatch::{Call, Reply};
@@ -20,6 +22,10 @@ pub struct Method {
     pub demand: Demand,
     /// Who answers.
     pub route: Route,
+    /// Why it is they.
+    pub why: &'static str,
+    /// What is to be known of its answers.
+    pub answers: Answers,
 }
 
 /// What a caller must hold: fixed, or a matter of the params.
@@ -34,12 +40,53 @@ pub enum Demand {
 /// Who answers a method.
 #[derive(Clone, Copy)]
 pub enum Route {
-    /// This gateway, from what it holds in memory.
-    Live(fn(&mut Gateway, &Call) -> Reply),
-    /// This gateway, from files, off the loop.
-    File(FileMethod),
+    /// This gateway.
+    Native(Handler),
     /// The OpenClaw runtime. While there is none, `UNAVAILABLE` with the reason.
     Upstream,
+    /// The OpenClaw runtime, where one is configured; this gateway where none is, and in the case that [`Fallback`] names.
+    UpstreamElseNative(Handler, Fallback),
+}
+
+/// How this gateway answers.
+#[derive(Clone, Copy)]
+pub enum Handler {
+    /// From what it holds in memory.
+    Live(fn(&mut Gateway, &Call) -> Reply),
+    /// From files, off the loop.
+    File(FileMethod),
+}
+
+/// When this gateway answers in place of a runtime that is configured and does not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fallback {
+    /// Always: it only reads.
+    Read,
+    /// If the runtime has not seen the call: it does something, which must not be done twice.
+    Unseen,
+    /// Never; it would only look as if something were done.
+    Never,
+    /// It takes note in any case, so that it holds for the runtime's next life, too, and answers like [`Fallback::Read`].
+    Noted,
+}
+
+/// What is to be known of the runtime's answers to a method.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answers {
+    /// One answer to each call.
+    Once,
+    /// The same, and the last good one is given again while the runtime is away.
+    Kept,
+    /// One answer; a call with the same `idempotencyKey` is not done again, so it may be sent again.
+    Idempotent,
+    /// The same, and after an answer with the status `accepted` comes a second one under the same id.
+    Twice,
+}
+
+impl fmt::Debug for Method {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Method({})", self.name)
+    }
 }
 
 impl Method {
@@ -51,9 +98,24 @@ impl Method {
         }
     }
 
-    /// Whether `features.methods` lists it: only what is really served.
+    /// Whether `features.methods` lists it where no runtime is: only what is really served.
     pub fn is_advertised(&self) -> bool {
         !matches!(self.route, Route::Upstream)
+    }
+
+    /// The row for a method of which the last good answer is kept.
+    const fn kept(self) -> Self {
+        Self { answers: Answers::Kept, ..self }
+    }
+
+    /// The row for a method that tells repeated calls by their key.
+    const fn idempotent(self) -> Self {
+        Self { answers: Answers::Idempotent, ..self }
+    }
+
+    /// The row for a method with two answers.
+    const fn twice(self) -> Self {
+        Self { answers: Answers::Twice, ..self }
     }
 
     /// The need for these params.
@@ -69,14 +131,20 @@ impl Route {
     /// The name in `--dump=methods` and in the man page.
     pub const fn name(self) -> &'static str {
         match self {
-            Self::Live(_) | Self::File(_) => "native",
+            Self::Native(_) => "native",
             Self::Upstream => "upstream",
+            Self::UpstreamElseNative(..) => "upstream-else-native",
         }
     }
 }
 
+const fn row(name: &'static str, need: Need, route: Route, why: &'static str) -> Method {
+    Method { name, demand: Demand::Always(need), route, why, answers: Answers::Once }
+}
+
+/// The gateway's own matter.
 const fn live(name: &'static str, need: Need, answer: fn(&mut Gateway, &Call) -> Reply) -> Method {
-    Method { name, demand: Demand::Always(need), route: Route::Live(answer) }
+    row(name, need, Route::Native(Handler::Live(answer)), OWN)
 }
 
 const fn live_by_params(
@@ -84,16 +152,48 @@ const fn live_by_params(
     need: fn(&Value) -> Need,
     answer: fn(&mut Gateway, &Call) -> Reply,
 ) -> Method {
-    Method { name, demand: Demand::Params(need), route: Route::Live(answer) }
+    Method { demand: Demand::Params(need), ..live(name, Need::Nothing, answer) }
 }
 
+/// The runtime's matter, of which something is known here besides.
+const fn shared(
+    name: &'static str,
+    need: Need,
+    answer: fn(&mut Gateway, &Call) -> Reply,
+    fallback: Fallback,
+) -> Method {
+    let why = match fallback {
+        Fallback::Read => KNOWN,
+        Fallback::Unseen => NODES,
+        Fallback::Never => SWITCH,
+        Fallback::Noted => NOTED,
+    };
+    row(name, need, Route::UpstreamElseNative(Handler::Live(answer), fallback), why)
+}
+
+/// The runtime's matter, which it keeps in files that are read where it does not answer.
 const fn file(name: &'static str, need: Need, answer: FileMethod) -> Method {
-    Method { name, demand: Demand::Always(need), route: Route::File(answer) }
+    row(name, need, Route::UpstreamElseNative(Handler::File(answer), Fallback::Read), FILES)
+}
+
+/// The gateway's own matter, from files.
+const fn own_file(name: &'static str, need: Need, answer: FileMethod) -> Method {
+    row(name, need, Route::Native(Handler::File(answer)), OWN)
 }
 
 const fn upstream(name: &'static str, need: Need) -> Method {
-    Method { name, demand: Demand::Always(need), route: Route::Upstream }
+    row(name, need, Route::Upstream, RUNTIME)
 }
+
+const OWN: &str = "the gateway's own matter: it must answer whatever becomes of the runtime";
+const KNOWN: &str = "the runtime knows more; what the gateway knows is answered while it is away";
+const FILES: &str = "the runtime's state; its files tell it while it is away";
+const NODES: &str =
+    "the runtime's; a node that is connected here does it where the runtime has not seen the call";
+const SWITCH: &str =
+    "switches something in the runtime; without one the gateway keeps it for its own answers";
+const NOTED: &str = "the runtime's events; noted here as well, to be asked for again after it was away";
+const RUNTIME: &str = "done by agents, channels or plugins, which live in the runtime alone";
 
 const NOTHING: Need = Need::Nothing;
 const NODE: Need = Need::Node;
@@ -110,13 +210,13 @@ pub const FALLBACK: Method = upstream("(unknown)", ADMIN);
 
 /// All methods that any supported version knows, sorted by name.
 pub const METHODS: &[Method] = &[
-    upstream("agent", WRITE),
+    upstream("agent", WRITE).twice(),
     file("agent.identity.get", READ, native::agents::identity),
     upstream("agent.wait", WRITE),
     upstream("agents.create", ADMIN),
     upstream("agents.delete", ADMIN),
-    upstream("agents.files.get", READ),
-    upstream("agents.files.list", READ),
+    upstream("agents.files.get", READ).kept(),
+    upstream("agents.files.list", READ).kept(),
     upstream("agents.files.set", ADMIN),
     file("agents.list", READ, native::agents::list),
     upstream("agents.update", ADMIN),
@@ -143,7 +243,7 @@ pub const METHODS: &[Method] = &[
     upstream("board.widget.appView", READ),
     upstream("board.widget.grant", APPROVALS),
     upstream("board.widget.put", WRITE),
-    live("browser.request", WRITE, native::invoke::browser),
+    shared("browser.request", WRITE, native::invoke::browser, Fallback::Unseen),
     upstream("canvas.document.preview", READ),
     upstream("canvas.document.view", READ),
     upstream("channels.logout", ADMIN),
@@ -158,19 +258,19 @@ pub const METHODS: &[Method] = &[
     upstream("chat.inject", ADMIN),
     upstream("chat.message.get", READ),
     file("chat.metadata", READ, native::chat::metadata),
-    upstream("chat.send", WRITE),
+    upstream("chat.send", WRITE).idempotent(),
     file("chat.startup", READ, native::chat::startup),
     upstream("chat.toolTitles", WRITE),
     upstream("claws.monitors", ADMIN),
     upstream("claws.packages.remove", ADMIN),
-    upstream("commands.list", READ),
+    upstream("commands.list", READ).kept(),
     upstream("computer.invoke", WRITE),
     upstream("computer.status", READ),
     upstream("config.apply", ADMIN),
     file("config.get", READ, native::config::get),
     upstream("config.openFile", ADMIN),
     upstream("config.patch", ADMIN),
-    upstream("config.schema", READ),
+    upstream("config.schema", READ).kept(),
     file("config.schema.lookup", READ, native::config::schema_lookup_of),
     upstream("config.set", ADMIN),
     upstream("controlUi.githubDetail", READ),
@@ -217,13 +317,12 @@ pub const METHODS: &[Method] = &[
     upstream("doctor.memory.repairDreamingArtifacts", WRITE),
     upstream("doctor.memory.resetDreamDiary", WRITE),
     upstream("doctor.memory.resetGroundedShortTerm", WRITE),
-    upstream("doctor.memory.status", READ),
+    upstream("doctor.memory.status", READ).kept(),
     upstream("environments.create", ADMIN),
     upstream("environments.destroy", ADMIN),
     Method {
-        name: "environments.list",
         demand: Demand::Params(environments_list),
-        route: Route::File(native::idle::environments),
+        ..file("environments.list", READ, native::idle::environments)
     },
     upstream("environments.prepare", ADMIN),
     upstream("environments.session.create", ADMIN),
@@ -235,7 +334,7 @@ pub const METHODS: &[Method] = &[
     upstream("exec.approval.grants.list", APPROVALS),
     upstream("exec.approval.grants.revoke", APPROVALS),
     file("exec.approval.list", APPROVALS, native::idle::exec_approvals),
-    upstream("exec.approval.request", APPROVALS),
+    upstream("exec.approval.request", APPROVALS).twice(),
     upstream("exec.approval.resolve", APPROVALS),
     upstream("exec.approval.waitDecision", APPROVALS),
     file("exec.approvals.get", ADMIN, native::idle::exec_rules),
@@ -243,7 +342,7 @@ pub const METHODS: &[Method] = &[
     upstream("exec.approvals.node.set", ADMIN),
     upstream("exec.approvals.set", ADMIN),
     upstream("fs.listDir", ADMIN),
-    file("gateway.identity.get", READ, native::identity::identity),
+    own_file("gateway.identity.get", READ, native::identity::identity),
     upstream("gateway.restart.preflight", READ),
     upstream("gateway.restart.request", ADMIN),
     upstream("gateway.suspend.handoff", ADMIN),
@@ -253,9 +352,9 @@ pub const METHODS: &[Method] = &[
     upstream("github.detail", ADMIN),
     upstream("github.image", ADMIN),
     upstream("github.preview", ADMIN),
-    live("health", NOTHING, super::health::health),
-    upstream("hooks.status", READ),
-    live("last-heartbeat", READ, native::heartbeat::last),
+    shared("health", NOTHING, super::health::health, Fallback::Read),
+    upstream("hooks.status", READ).kept(),
+    shared("last-heartbeat", READ, native::heartbeat::last, Fallback::Read),
     file("logs.tail", READ, native::logs::tail),
     upstream("mcp.app.callTool", WRITE),
     upstream("mcp.app.listResourceTemplates", READ),
@@ -316,7 +415,7 @@ pub const METHODS: &[Method] = &[
     upstream("openclaw.setup.prepare.start", ADMIN),
     upstream("openclaw.setup.verify", ADMIN),
     file("plugin.approval.list", APPROVALS, native::idle::plugin_approvals),
-    upstream("plugin.approval.request", APPROVALS),
+    upstream("plugin.approval.request", APPROVALS).twice(),
     upstream("plugin.approval.resolve", APPROVALS),
     upstream("plugin.approval.waitDecision", APPROVALS),
     upstream("plugin.surface.refresh", READ),
@@ -330,7 +429,7 @@ pub const METHODS: &[Method] = &[
     upstream("plugins.credentials.inspect", ADMIN),
     upstream("plugins.inspect", READ),
     upstream("plugins.install", ADMIN),
-    upstream("plugins.list", READ),
+    upstream("plugins.list", READ).kept(),
     upstream("plugins.refresh", ADMIN),
     upstream("plugins.reload", ADMIN),
     upstream("plugins.search", READ),
@@ -339,7 +438,7 @@ pub const METHODS: &[Method] = &[
     upstream("plugins.skills.read", READ),
     upstream("plugins.uiDescriptors", READ),
     upstream("plugins.uninstall", ADMIN),
-    upstream("poll", WRITE),
+    upstream("poll", WRITE).idempotent(),
     upstream("portal.close", WRITE),
     upstream("portal.list", READ),
     upstream("portal.open", WRITE),
@@ -368,7 +467,7 @@ pub const METHODS: &[Method] = &[
     upstream("secrets.store.delete", ADMIN),
     upstream("secrets.store.list", ADMIN),
     upstream("secrets.store.set", ADMIN),
-    upstream("send", WRITE),
+    upstream("send", WRITE).idempotent(),
     file("session.discussion.info", READ, native::idle::session_discussion),
     upstream("session.discussion.open", WRITE),
     upstream("session.members.add", WRITE),
@@ -423,8 +522,8 @@ pub const METHODS: &[Method] = &[
     upstream("sessions.groups.rename", WRITE),
     upstream("sessions.groups.update", WRITE),
     file("sessions.list", READ, native::sessions::list),
-    live("sessions.messages.subscribe", READ, native::subscribe::messages),
-    live("sessions.messages.unsubscribe", READ, native::subscribe::messages_off),
+    shared("sessions.messages.subscribe", READ, native::subscribe::messages, Fallback::Noted),
+    shared("sessions.messages.unsubscribe", READ, native::subscribe::messages_off, Fallback::Noted),
     upstream("sessions.move", WRITE),
     file("sessions.observer.visibility", READ, native::idle::observer_visibility),
     upstream("sessions.patch", ADMIN),
@@ -443,14 +542,14 @@ pub const METHODS: &[Method] = &[
     upstream("sessions.steer", WRITE),
     upstream("sessions.storage.run", ADMIN),
     upstream("sessions.storage.status", ADMIN),
-    live("sessions.subscribe", READ, native::subscribe::sessions),
+    shared("sessions.subscribe", READ, native::subscribe::sessions, Fallback::Noted),
     upstream("sessions.title.prepare", WRITE),
     file("sessions.usage", READ, native::idle::sessions_usage),
-    upstream("sessions.usage.logs", READ),
-    upstream("sessions.usage.timeseries", READ),
+    upstream("sessions.usage.logs", READ).kept(),
+    upstream("sessions.usage.timeseries", READ).kept(),
     file("sessions.viewers.set", READ, native::idle::viewers),
-    live("set-heartbeats", ADMIN, native::heartbeat::set),
-    upstream("skills.bins", NODE),
+    shared("set-heartbeats", ADMIN, native::heartbeat::set, Fallback::Never),
+    upstream("skills.bins", NODE).kept(),
     upstream("skills.curator.pin", ADMIN),
     upstream("skills.curator.restore", ADMIN),
     upstream("skills.curator.status", READ),
@@ -487,7 +586,7 @@ pub const METHODS: &[Method] = &[
     upstream("skills.upload.commit", ADMIN),
     upstream("skills.workshop.read", READ),
     file("status", READ, native::status::status),
-    live("system-event", ADMIN, native::presence::system_event),
+    shared("system-event", ADMIN, native::presence::system_event, Fallback::Noted),
     live("system-presence", READ, native::presence::system_presence),
     file("system.info", READ, native::system::info),
     file("talk.catalog", READ, native::idle::talk_catalog),
@@ -496,11 +595,7 @@ pub const METHODS: &[Method] = &[
     upstream("talk.client.steer", TALK),
     upstream("talk.client.toolCall", TALK),
     upstream("talk.client.transcript", TALK),
-    Method {
-        name: "talk.config",
-        demand: Demand::Params(talk_config),
-        route: Route::File(native::idle::talk_config),
-    },
+    Method { demand: Demand::Params(talk_config), ..file("talk.config", READ, native::idle::talk_config) },
     upstream("talk.mode", WRITE),
     upstream("talk.session.acknowledgeMark", TALK),
     upstream("talk.session.appendAudio", TALK),
@@ -534,8 +629,8 @@ pub const METHODS: &[Method] = &[
     upstream("themes.import", WRITE),
     upstream("themes.list", READ),
     upstream("themes.set", WRITE),
-    upstream("tools.catalog", READ),
-    upstream("tools.effective", READ),
+    upstream("tools.catalog", READ).kept(),
+    upstream("tools.effective", READ).kept(),
     upstream("tools.github.authorize.cancel", ADMIN),
     upstream("tools.github.authorize.poll", ADMIN),
     upstream("tools.github.authorize.start", ADMIN),
@@ -551,11 +646,11 @@ pub const METHODS: &[Method] = &[
     upstream("tts.disable", WRITE),
     upstream("tts.enable", WRITE),
     upstream("tts.personas", READ),
-    upstream("tts.providers", READ),
+    upstream("tts.providers", READ).kept(),
     upstream("tts.setPersona", WRITE),
     upstream("tts.setProvider", WRITE),
     upstream("tts.speak", WRITE),
-    upstream("tts.status", READ),
+    upstream("tts.status", READ).kept(),
     upstream("ui.command", WRITE),
     upstream("update.hold", ADMIN),
     upstream("update.report", ADMIN),
@@ -593,7 +688,7 @@ pub const METHODS: &[Method] = &[
     upstream("users.unlinkAuthProfile", WRITE),
     upstream("users.unlinkChannelIdentity", ADMIN),
     file("voicewake.get", READ, native::idle::voicewake),
-    upstream("voicewake.routing.get", READ),
+    upstream("voicewake.routing.get", READ).kept(),
     upstream("voicewake.set", WRITE),
     upstream("wake", WRITE),
     upstream("web.login.start", ADMIN),

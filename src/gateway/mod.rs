@@ -27,6 +27,7 @@ mod presence;
 mod recorder;
 mod saves;
 mod startup;
+pub mod upstream;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
@@ -53,6 +54,9 @@ use handover::shared::SavedInvocation;
 pub use handover::{Heritage, Keep};
 pub use io::{ConnId, Door, Entropy, Files, Input, Output, Peer, Ticket};
 use recorder::Recorder;
+pub use upstream::identity::LegSeed;
+use upstream::leg::Leg;
+use upstream::outlet::Outlet;
 
 /// Everything that the gateway is told about its surroundings; replaced as a whole on reload.
 #[derive(Debug, Clone)]
@@ -71,6 +75,8 @@ pub struct Setup {
     pub made: Option<MadeToken>,
     /// This machine.
     pub host: Host,
+    /// What our own device keys are derived from, for the legs to the runtime.
+    pub legs: LegSeed,
 }
 
 /// Where a token of our own making is.
@@ -102,7 +108,7 @@ pub struct Gateway {
     saves: VecDeque<(u64, saves::Then)>,
     /// `hello-ok.features`, the same for everybody.
     features: Box<RawValue>,
-    conns: Conns<Conn>,
+    conns: Conns<Conn, Leg>,
     /// The earliest deadline of each connection that has one.
     deadlines: BTreeSet<(Instant, ConnId)>,
     /// Connections with messages left over from their turn.
@@ -115,6 +121,7 @@ pub struct Gateway {
     /// When a change of the presence list is told.
     presence_due: Option<Instant>,
     nodes: nodes::Nodes,
+    upstream: upstream::Upstream,
     health: health::Health,
     live: Arc<job::Live>,
     jobs: BTreeMap<Ticket, Waiting>,
@@ -179,6 +186,8 @@ enum Stage {
 struct Member {
     client: Client,
     protocol: Protocol,
+    /// What it says that it can show or take.
+    caps: Vec<String>,
     grant: Arc<Grant>,
     /// What it was admitted with, to look at again after a reload.
     proof: Proof,
@@ -192,6 +201,8 @@ struct Member {
     subscriptions: native::Subscriptions,
     /// Calls that wait for their answer.
     owed: u32,
+    /// Those that the runtime has to answer.
+    outlet: Outlet,
 }
 
 impl Setup {
@@ -218,12 +229,13 @@ impl Gateway {
         entropy.fill(&mut live.hash_key);
         let mut gateway = Self {
             ledger: ledger::Ledger::new(setup.settings.decisions_flush),
+            upstream: upstream::Upstream::new(setup.settings.runtime_port.is_some(), now),
             setup: Arc::new(setup),
             penalties: Penalty::new(gate.tries),
             gate,
             pairing: pairing::Pairing::open(store)?,
             saves: VecDeque::new(),
-            features: features(),
+            features: features(None),
             conns: Conns::new(),
             deadlines: BTreeSet::new(),
             backlog: VecDeque::new(),
@@ -261,6 +273,7 @@ impl Gateway {
             Input::Eof { conn } => self.eof(conn, now),
             Input::Lost { conn } => self.lost(conn, now),
             Input::Sent { conn, bytes } => self.sent(conn, bytes, now),
+            Input::Dialled { conn, owner } => self.dialled(conn, owner, now),
             Input::Done { ticket, outcome } => self.done(ticket, outcome, now),
             Input::Saved { revision, result } => self.saved(revision, &result, now),
             Input::Reload(setup) => self.reload(*setup, now),
@@ -284,21 +297,33 @@ impl Gateway {
             return Some(self.started.mono);
         }
         let conns = self.deadlines.first().map(|(at, _)| *at);
-        [conns, self.ledger.deadline(), self.health_deadline(), self.presence_due, self.nodes.deadline()]
-            .into_iter()
-            .flatten()
-            .min()
+        let others = [
+            self.ledger.deadline(),
+            self.health_deadline(),
+            self.presence_due,
+            self.nodes.deadline(),
+            self.runtime_deadline(),
+        ];
+        others.into_iter().chain([conns]).flatten().min()
     }
 
     /// The unsent bytes of a connection, oldest first; empty for a connection that is gone.
     pub fn outgoing(&self, conn: ConnId) -> &[u8] {
-        self.conns.get(conn).map_or(&[], |conn| conn.session.outgoing())
+        match self.conns.leg(conn) {
+            Some(leg) => leg.line.outgoing(),
+            None => self.conns.get(conn).map_or(&[], |conn| conn.session.outgoing()),
+        }
     }
 
     /// Whether the shell should read from this connection now. May change with every input about it; a connection that
     /// must not be read keeps its bytes in the kernel.
     pub fn wants_read(&self, conn: ConnId) -> bool {
-        self.conns.get(conn).is_some_and(|conn| conn.session.wants_read())
+        match self.conns.leg(conn) {
+            Some(leg) => leg.line.wants_read() && !self.holds_up(leg),
+            None => {
+                self.conns.get(conn).is_some_and(|conn| conn.session.wants_read() && !self.is_held_up(conn))
+            }
+        }
     }
 
     /// Whether a handshake would succeed: what READY=1 and /readyz say.
@@ -311,9 +336,10 @@ impl Gateway {
         let members = self.conns.iter().filter(|(_, conn)| conn.member().is_some()).count();
         let phase = if self.stopping { "stopping" } else { "ready" };
         format!(
-            "{phase}: {members} clients, {} arriving, {} connections; no runtime",
+            "{phase}: {members} clients, {} arriving, {} connections; {}",
             self.arriving,
-            self.conns.len()
+            self.conns.len(),
+            self.runtime_status()
         )
     }
 
@@ -406,12 +432,14 @@ impl Conn {
     }
 }
 
-/// `hello-ok.features`: what is served here, and nothing else.
-fn features() -> Box<RawValue> {
-    let methods: Vec<&str> =
-        method::METHODS.iter().filter(|row| row.is_advertised()).map(|row| row.name).collect();
-    let native = event::EVENTS.iter().filter(|row| row.source == event::Source::Native);
-    let events: Vec<&str> = native.map(|row| row.name).collect();
+/// `hello-ok.features`: what is served here, and nothing else: our own, and what the runtime said when it was there last.
+fn features(runtime: Option<&BTreeSet<String>>) -> Box<RawValue> {
+    let served = |row: &&method::Method| {
+        row.is_advertised() || runtime.is_some_and(|methods| methods.contains(row.name))
+    };
+    let methods: Vec<&str> = method::METHODS.iter().filter(served).map(|row| row.name).collect();
+    let heard = event::EVENTS.iter().filter(|row| runtime.is_some() || row.source != event::Source::Upstream);
+    let events: Vec<&str> = heard.map(|row| row.name).collect();
     let features = json!({"methods": methods, "events": events, "capabilities": []});
     serde_json::value::to_raw_value(&features).unwrap_or_default()
 }

@@ -62,6 +62,8 @@ fields! {
     RequestId "REQUEST_ID" "The pairing request, or the request of the call that was refused."
     Role "ROLE" "operator or node."
     Rule "RULE" "The rule that decided; loopgated(8) and loopgate-journal(7) list them."
+    RuntimePort "RUNTIME_PORT" "The port of 127.0.0.1 at which the OpenClaw runtime is, or should be."
+    RuntimeVersion "RUNTIME_VERSION" "The version that the OpenClaw runtime told when it was there last."
     ScopesGranted "SCOPES_GRANTED" "What the peer may do, implied scopes included."
     ScopesRequested "SCOPES_REQUESTED" "What the peer asked for, in its own words."
     ScopeRequired "SCOPE_REQUIRED" "What the method or event needs."

@@ -5,7 +5,7 @@
 use std::fmt;
 
 use data_encoding::{BASE64_NOPAD, BASE64URL_NOPAD, HEXLOWER};
-use ed25519_dalek::{Signature, VerifyingKey};
+use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
 use sha2::{Digest, Sha256};
 
 use crate::limits;
@@ -79,6 +79,23 @@ impl ProvenDevice {
 /// The caller makes sure that a nonce is good for one connection and for one try.
 pub fn verify(connect: &Connect, nonce: &str, unix_ms: u64) -> Option<Result<ProvenDevice, Fault>> {
     connect.device.as_ref().map(|proof| prove(proof, connect, nonce, unix_ms))
+}
+
+/// The proof that a connection of our own brings: `key` signs what `connect` says and the other side's `nonce`, in version 3
+/// of the text. `None` if `connect` holds a separator where nobody could tell it from one.
+pub fn sign(key: &SigningKey, connect: &Connect, nonce: &str, unix_ms: u64) -> Option<DeviceProof> {
+    let public = key.verifying_key().to_bytes();
+    let id = DeviceId::of(&public);
+    let mut proof = DeviceProof {
+        id: id.as_str().to_owned(),
+        public_key: BASE64URL_NOPAD.encode(&public),
+        signature: String::new(),
+        nonce: nonce.to_owned(),
+        signed_at: unix_ms,
+    };
+    let text = extended(&signed_text(&id, &proof, connect, nonce)?, &connect.client);
+    proof.signature = BASE64URL_NOPAD.encode(&key.sign(text.as_bytes()).to_bytes());
+    Some(proof)
 }
 
 /// Whether a client still says the same of its platform and family as was stored, as far as something was stored.

@@ -39,6 +39,8 @@ pub(super) enum Arrival {
 #[derive(Debug)]
 pub(super) struct Framing {
     phase: Phase,
+    /// Which side of the connection is ours.
+    side: Role,
     /// The frames of the unfinished message, headers and masks included.
     fragments: Vec<u8>,
     /// Their payload in bytes.
@@ -63,13 +65,23 @@ struct Memory<'a> {
 impl Framing {
     /// Reads frames under the message limit of `phase`.
     pub(super) fn new(phase: Phase) -> Self {
-        Self { phase, fragments: Vec::new(), payload: 0 }
+        Self { phase, side: Role::Server, fragments: Vec::new(), payload: 0 }
+    }
+
+    /// Reads the frames of a server that we have connected to, with as large messages as an admitted peer may send.
+    pub(super) fn of_server() -> Self {
+        Self { side: Role::Client, ..Self::new(Phase::Open) }
     }
 
     /// Goes on with the `fragments` of an unfinished message, which have to pass as if they came from the peer.
     pub(super) fn restore(phase: Phase, fragments: Vec<u8>) -> Result<Self, String> {
+        Self::new(phase).holding(fragments)
+    }
+
+    /// The same with `fragments` of an unfinished message, which have to pass as if they came from the peer.
+    pub(super) fn holding(self, fragments: Vec<u8>) -> Result<Self, String> {
         let len = fragments.len();
-        let mut framing = Self::new(phase);
+        let mut framing = self;
         let (mut rx, mut tx) = (Queue::holding(fragments), Queue::default());
         match framing.read(&mut rx, &mut tx) {
             // A control frame, the end of a message or half a frame would be missing here.
@@ -83,7 +95,7 @@ impl Framing {
     /// `tx`. A refusal with code 1002 means that the borders of frames are lost.
     pub(super) fn read(&mut self, rx: &mut Queue, tx: &mut Queue) -> Result<Option<Arrival>, Refusal> {
         while let Some(front) = Front::parse(rx.waiting())? {
-            front.check_form()?;
+            front.check_form(self.side)?;
             let len = self.check_size(&front)?;
             if rx.len() < len {
                 break;
@@ -152,14 +164,14 @@ impl Framing {
                 self.payload += len - front.head;
                 if front.header.is_final { self.join(tx) } else { Ok(None) }
             }
-            OpCode::Data(_) => decode(frame, limit, tx),
+            OpCode::Data(_) => decode(frame, limit, self.side, tx),
             OpCode::Control(Control::Close) => {
-                front.check_close_code(frame).and_then(|()| decode(frame, limit, tx))
+                front.check_close_code(frame).and_then(|()| decode(frame, limit, self.side, tx))
             }
             // A flood of these is the cheapest way to keep us busy, so they take the shortest way.
             OpCode::Control(Control::Ping) => {
                 let payload: Vec<u8> = front.unmask(frame).collect();
-                write(tx, OpCode::Control(Control::Pong), &[&payload]);
+                write(tx, self.side, OpCode::Control(Control::Pong), &[&payload]);
                 Ok(None)
             }
             OpCode::Control(_) => Ok(None),
@@ -172,7 +184,7 @@ impl Framing {
     fn join(&mut self, tx: &mut Queue) -> Result<Option<Arrival>, Refusal> {
         let frames = std::mem::take(&mut self.fragments);
         self.payload = 0;
-        decode(&frames, self.phase.row().bytes_max, tx)
+        decode(&frames, self.phase.row().bytes_max, self.side, tx)
     }
 
     fn too_large(&self, bytes: u64) -> Refusal {
@@ -210,13 +222,15 @@ impl Front {
     }
 
     /// RFC 6455 sections 5.1, 5.2 and 5.5.
-    fn check_form(&self) -> Result<(), Refusal> {
+    fn check_form(&self, side: Role) -> Result<(), Refusal> {
         let header = &self.header;
         if header.rsv1 || header.rsv2 || header.rsv3 {
             return Err(broken("a reserved bit is set and no extension was agreed on"));
         }
-        if header.mask.is_none() {
-            return Err(broken("a frame of a client is not masked"));
+        match (side, header.mask) {
+            (Role::Server, None) => return Err(broken("a frame of a client is not masked")),
+            (Role::Client, Some(_)) => return Err(broken("a frame of a server is masked")),
+            _ => {}
         }
         if self.is_control() && (self.payload > CONTROL_BYTES_MAX as u64 || !header.is_final) {
             return Err(broken("a control frame is fragmented or longer than 125 bytes"));
@@ -274,19 +288,25 @@ impl Write for Memory<'_> {
     }
 }
 
-/// Appends one text frame.
-pub(super) fn write_text(tx: &mut Queue, text: &str) {
-    write(tx, OpCode::Data(Data::Text), &[text.as_bytes()]);
+/// Appends one text frame with `pieces` one after another, each copied once.
+pub(super) fn write_text(tx: &mut Queue, side: Role, pieces: &[&str]) {
+    let pieces: Vec<&[u8]> = pieces.iter().map(|piece| piece.as_bytes()).collect();
+    write(tx, side, OpCode::Data(Data::Text), &pieces);
 }
 
 /// Appends a ping without payload.
-pub(super) fn write_ping(tx: &mut Queue) {
-    write(tx, OpCode::Control(Control::Ping), &[]);
+pub(super) fn write_ping(tx: &mut Queue, side: Role) {
+    write(tx, side, OpCode::Control(Control::Ping), &[]);
 }
 
 /// Appends a close frame; `reason` has at most 123 bytes.
-pub(super) fn write_close(tx: &mut Queue, code: CloseCode, reason: &str) {
-    write(tx, OpCode::Control(Control::Close), &[&code.number().to_be_bytes(), reason.as_bytes()]);
+pub(super) fn write_close(tx: &mut Queue, side: Role, code: CloseCode, reason: &str) {
+    write(tx, side, OpCode::Control(Control::Close), &[&code.number().to_be_bytes(), reason.as_bytes()]);
+}
+
+/// Appends a close frame without a code: an end that nobody is to blame for.
+pub(super) fn write_bare_close(tx: &mut Queue, side: Role) {
+    write(tx, side, OpCode::Control(Control::Close), &[]);
 }
 
 /// How long the frame at the beginning of `bytes` is in all; 0 if its header is not whole.
@@ -307,9 +327,12 @@ pub(super) fn is_close_code(code: u16) -> bool {
     PeerCode::from(code).is_allowed()
 }
 
-fn write(tx: &mut Queue, opcode: OpCode, payload: &[&[u8]]) {
+/// What a client sends has to be masked, lest a proxy on the way takes it for HTTP. Between us and a runtime on this machine
+/// is none, so the mask is zero: the bytes stay what they are, and are copied once.
+fn write(tx: &mut Queue, side: Role, opcode: OpCode, payload: &[&[u8]]) {
     let len: usize = payload.iter().map(|piece| piece.len()).sum();
-    let header = FrameHeader { opcode, ..FrameHeader::default() };
+    let mask = (side == Role::Client).then_some([0; 4]);
+    let header = FrameHeader { opcode, mask, ..FrameHeader::default() };
     // A queue takes everything.
     header.format(len as u64, tx).unwrap_or_default();
     for piece in payload {
@@ -318,7 +341,7 @@ fn write(tx: &mut Queue, opcode: OpCode, payload: &[&[u8]]) {
 }
 
 /// Decodes the frames of exactly one message, or a close frame, whose echo goes to `tx`.
-fn decode(frames: &[u8], limit: usize, tx: &mut Queue) -> Result<Option<Arrival>, Refusal> {
+fn decode(frames: &[u8], limit: usize, side: Role, tx: &mut Queue) -> Result<Option<Arrival>, Refusal> {
     // Twice the length, because tungstenite asks for room for a payload even if that is in the buffer already.
     let buffer = (2 * frames.len() + 16).min(FRAMING_BUFFER_BYTES);
     let config = WebSocketConfig::default()
@@ -326,7 +349,7 @@ fn decode(frames: &[u8], limit: usize, tx: &mut Queue) -> Result<Option<Arrival>
         .write_buffer_size(0)
         .max_message_size(Some(limit))
         .max_frame_size(Some(limit));
-    let mut context = WebSocketContext::new(Role::Server, Some(config));
+    let mut context = WebSocketContext::new(side, Some(config));
     let mut memory = Memory { unread: frames, answers: tx };
     let message = context.read(&mut memory).map_err(|error| refusal_of(&error))?;
     match context.flush(&mut memory) {

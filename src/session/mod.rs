@@ -10,11 +10,14 @@ mod deadline;
 mod framing;
 mod happening;
 mod head;
+mod line;
 mod phase;
 mod queue;
 mod saved;
 
 use std::time::{Duration, Instant};
+
+use tungstenite::protocol::Role;
 
 use crate::clock::Now;
 use crate::limits;
@@ -28,6 +31,7 @@ use queue::Queue;
 pub use framing::Text;
 pub use happening::{End, Happening};
 pub use head::{Head, HttpAnswer};
+pub use line::{Line, SavedLine, Signal};
 pub use phase::{Deadline, Event, PHASES, Phase, PhaseRow, TRANSITIONS, next};
 pub use saved::{Held, Saved};
 
@@ -260,17 +264,17 @@ impl Session {
         self.end(Event::Finish, refusal, Tail::deaf(), now);
     }
 
-    /// Sends a text message, if the connection is a WebSocket and not ending.
-    pub fn send_text(&mut self, text: &str) {
+    /// Sends a text message of these pieces, if the connection is a WebSocket and not ending.
+    pub fn send_text(&mut self, pieces: &[&str]) {
         if self.is_websocket() {
-            framing::write_text(&mut self.tx, text);
+            framing::write_text(&mut self.tx, Role::Server, pieces);
         }
     }
 
     /// Sends a ping, if the connection is a WebSocket and not ending.
     pub fn ping(&mut self) {
         if self.is_websocket() {
-            framing::write_ping(&mut self.tx);
+            framing::write_ping(&mut self.tx, Role::Server);
         }
     }
 
@@ -370,7 +374,7 @@ impl Session {
             return;
         }
         if self.is_websocket() {
-            framing::write_close(&mut self.tx, refusal.code, refusal.close_reason());
+            framing::write_close(&mut self.tx, Role::Server, refusal.code, refusal.close_reason());
             self.close(event, tail, now);
         } else {
             self.write_answer(&HttpAnswer::text(refusal.status, &refusal.reason));
@@ -417,7 +421,7 @@ impl Session {
 /// The close frame that `refusal` calls for, for a WebSocket of which nothing else is known.
 pub fn parting(refusal: &Refusal) -> Vec<u8> {
     let mut frame = Queue::default();
-    framing::write_close(&mut frame, refusal.code, refusal.close_reason());
+    framing::write_close(&mut frame, Role::Server, refusal.code, refusal.close_reason());
     frame.waiting().to_vec()
 }
 

@@ -55,6 +55,43 @@ impl<'a> Request<'a> {
     }
 }
 
+/// What a server sends, borrowed from the text of its message: we are the client here. Payloads stay raw.
+#[derive(Debug, Clone)]
+pub enum FromServer<'a> {
+    /// An answer.
+    Answer(ServerAnswer<'a>),
+    /// An event: name, payload, and its number if it is part of the numbered stream.
+    Event(Cow<'a, str>, &'a str, Option<u64>),
+}
+
+/// An answer of a server. One that failed late may have both a payload and an error (protocol.md 7).
+#[derive(Debug, Clone)]
+pub struct ServerAnswer<'a> {
+    /// The id of the request.
+    pub id: Cow<'a, str>,
+    /// Whether it went well.
+    pub ok: bool,
+    /// The payload as JSON.
+    pub payload: Option<&'a str>,
+    /// The error as JSON.
+    pub error: Option<&'a str>,
+}
+
+impl<'a> FromServer<'a> {
+    /// Reads one message. `None`: neither an answer nor an event. Unknown keys are ignored.
+    pub fn parse(text: &'a str) -> Option<Self> {
+        let Served { kind, id, ok, payload, error, event, seq } = serde_json::from_str(text).ok()?;
+        let (payload, error) = (payload.map(RawValue::get), error.map(RawValue::get));
+        match (&*kind, id, event) {
+            ("res", Some(id), _) => {
+                Some(Self::Answer(ServerAnswer { id, ok: ok == Some(true), payload, error }))
+            }
+            ("event", _, Some(name)) => Some(Self::Event(name, payload.unwrap_or("null"), seq)),
+            _ => None,
+        }
+    }
+}
+
 /// `{"type":"res",…}` with a payload that is JSON already.
 pub fn response(id: &str, payload: &str) -> String {
     format!(r#"{{"type":"res","id":{},"ok":true,"payload":{payload}}}"#, quoted(id))
@@ -78,7 +115,7 @@ pub fn to_json<T: Serialize + ?Sized>(value: &T) -> String {
 }
 
 /// A JSON string.
-fn quoted(text: &str) -> String {
+pub fn quoted(text: &str) -> String {
     to_json(text)
 }
 
@@ -92,6 +129,22 @@ struct Envelope<'a> {
     method: Option<Cow<'a, str>>,
     #[serde(borrow)]
     params: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Served<'a> {
+    #[serde(rename = "type", borrow)]
+    kind: Cow<'a, str>,
+    #[serde(borrow)]
+    id: Option<Cow<'a, str>>,
+    ok: Option<bool>,
+    #[serde(borrow)]
+    payload: Option<&'a RawValue>,
+    #[serde(borrow)]
+    error: Option<&'a RawValue>,
+    #[serde(borrow)]
+    event: Option<Cow<'a, str>>,
+    seq: Option<u64>,
 }
 
 /// The slow path: says what is wrong with a message that [`Request::parse`] did not take.
@@ -140,6 +193,28 @@ mod tests {
         for (text, id, problem) in cases {
             let want = FrameError::NotRequest { id: id.to_owned(), problem: problem.to_owned() };
             assert_eq!(Request::parse(text).unwrap_err(), want, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_a_server_sends_is_read() {
+        let text = r#"{"type":"res","id":"7","ok":true,"payload":{"a": [1]},"new":1}"#;
+        let Some(FromServer::Answer(answer)) = FromServer::parse(text) else { panic!() };
+        assert_eq!(
+            (&*answer.id, answer.ok, answer.payload, answer.error),
+            ("7", true, Some(r#"{"a": [1]}"#), None)
+        );
+        let text = r#"{"type":"res","id":"7","ok":false,"error":{"code":"X"}}"#;
+        let Some(FromServer::Answer(answer)) = FromServer::parse(text) else { panic!() };
+        assert_eq!((answer.ok, answer.payload, answer.error), (false, None, Some(r#"{"code":"X"}"#)));
+        let text = r#"{"type":"event","event":"chat","payload":1,"seq":3,"stateVersion":{}}"#;
+        assert!(
+            matches!(FromServer::parse(text), Some(FromServer::Event(name, "1", Some(3))) if name == "chat")
+        );
+        for text in
+            ["", "{}", r#"{"type":"req","id":"1","method":"m"}"#, r#"{"type":"res"}"#, r#"{"type":"event"}"#]
+        {
+            assert!(FromServer::parse(text).is_none(), "{text}");
         }
     }
 

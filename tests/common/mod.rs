@@ -284,6 +284,7 @@ pub fn setup(openclaw: &str, settings: &str) -> Setup {
     let path = PathBuf::from(HOME).join(".openclaw/openclaw.json");
     let sources = Surroundings { files: BTreeMap::from([(path, openclaw.to_owned())]), env: BTreeMap::new() };
     Setup {
+        legs: loopgate::gateway::LegSeed::derive(&[7; 32]),
         openclaw: OpenClaw::load(&sources).expect("openclaw.json"),
         settings: Settings::parse(Path::new("/etc/loopgate.conf"), settings.to_owned()).expect("settings"),
         owners: vec![OWNER],

@@ -74,6 +74,8 @@ pub(super) struct SavedMember {
     pub(super) role_violations: u32,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) presence_key: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) caps: Vec<String>,
     #[serde(default)]
     pub(super) subscriptions: Subscriptions,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -175,6 +177,7 @@ impl SavedStage {
                 next_ping: member.next_ping.map(|at| epoch.micros(at)),
                 role_violations: member.role_violations,
                 presence_key: member.presence_key.clone(),
+                caps: member.caps.clone(),
                 subscriptions: member.subscriptions.clone(),
                 node: nodes.of_conn(conn.id).map(|node| SavedNode {
                     ask: node.ask.clone(),

@@ -15,6 +15,7 @@ use crate::gateway::io::{ConnId, Output, Peer, uuid};
 use crate::gateway::lifecycle::refusal_fields;
 use crate::gateway::native::invoke::Answered;
 use crate::gateway::nodes::LiveNode;
+use crate::gateway::upstream::outlet::Outlet;
 use crate::gateway::{Conn, Member, Stage, client_fields};
 use crate::journal::{Entry, Kind};
 use crate::limits;
@@ -184,6 +185,8 @@ impl Gateway {
                     presence_key: saved.presence_key,
                     subscriptions: saved.subscriptions,
                     owed: 0,
+                    caps: saved.caps,
+                    outlet: Outlet::default(),
                 };
                 self.rejoin(id, member, now);
                 if let Some(saved) = saved.node {

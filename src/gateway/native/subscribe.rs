@@ -19,6 +19,15 @@ pub(in crate::gateway) struct Subscriptions {
     messages: BTreeSet<String>,
 }
 
+impl Subscriptions {
+    /// The calls by which the runtime is asked for the same.
+    pub(in crate::gateway) fn requests(&self) -> Vec<(&'static str, Value)> {
+        let sessions = self.sessions.then(|| ("sessions.subscribe", json!({})));
+        let messages = self.messages.iter().map(|key| ("sessions.messages.subscribe", json!({"key": key})));
+        sessions.into_iter().chain(messages).collect()
+    }
+}
+
 /// `sessions.subscribe`: changes of the session list.
 pub(in crate::gateway) fn sessions(gateway: &mut Gateway, call: &Call) -> Reply {
     if let Some(subscriptions) = gateway.subscriptions(call) {

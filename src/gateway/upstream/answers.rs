@@ -1,0 +1,159 @@
+//! What comes from the runtime: answers to their calls, events to those who may hear them.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::leg::Purpose;
+use super::legs::Fault;
+use super::outlet::{Call, Progress};
+use crate::clock::Now;
+use crate::gateway::broadcast::News;
+use crate::gateway::event::{Event, Source};
+use crate::gateway::io::ConnId;
+use crate::gateway::method::{Answers, Fallback, Route};
+use crate::gateway::{Conn, Gateway};
+use crate::wire::Protocol;
+use crate::wire::frame::{self, FromServer, ServerAnswer};
+
+impl Gateway {
+    /// A message of an open leg.
+    pub(super) fn from_runtime(
+        &mut self,
+        purpose: Purpose,
+        protocol: Protocol,
+        message: FromServer<'_>,
+        now: Now,
+    ) {
+        let Purpose::Member(id) = purpose else { return };
+        match message {
+            FromServer::Answer(answer) => {
+                // A number of ours that has no call any more was answered without the runtime.
+                if let Ok(number) = answer.id.parse() {
+                    self.answer_from_runtime(id, number, protocol, &answer, now);
+                }
+            }
+            FromServer::Event(name, payload, seq) => {
+                if let Some(event) = Event::find(&name).filter(|event| event.source.may_be_upstream()) {
+                    self.event_from_runtime(id, event, payload, seq.is_some(), now);
+                }
+            }
+        }
+    }
+
+    fn answer_from_runtime(
+        &mut self,
+        id: ConnId,
+        number: u64,
+        protocol: Protocol,
+        answer: &ServerAnswer<'_>,
+        now: Now,
+    ) {
+        let Some(member) = self.conns.get_mut(id).and_then(Conn::member_mut) else { return };
+        let own = member.protocol;
+        let Some(call) = member.outlet.get_mut(number) else { return };
+        if call.method.answers == Answers::Twice && call.progress == Progress::Sent && is_first(answer) {
+            call.progress = Progress::Accepted;
+            let request = call.id.clone();
+            return self.pass_back(id, &request, answer, now);
+        }
+        let Some(call) = self.take_call(id, number, now) else { return };
+        match answer.payload {
+            Some(payload) if answer.ok => self.keep_answer(id, &call, payload, now),
+            // An older runtime; what clients of a newer one ask for is known here.
+            _ if !answer.ok && is_unknown(answer) && call.may_be_unknown() => {
+                return self.answer_here(id, &call, now);
+            }
+            _ => {}
+        }
+        if let Some(member) = self.conns.get_mut(id).and_then(Conn::member_mut) {
+            member.owed = member.owed.saturating_sub(1);
+        }
+        match answer.error {
+            Some(error) if own != protocol => {
+                let error = reshaped(error, own);
+                self.pass_back(id, &call.id, &ServerAnswer { error: Some(&error), ..answer.clone() }, now);
+            }
+            _ => self.pass_back(id, &call.id, answer, now),
+        }
+        self.settle(id);
+    }
+
+    /// An answer as it is, under the client's own id; what it says is copied once.
+    fn pass_back(&mut self, id: ConnId, request: &str, answer: &ServerAnswer<'_>, now: Now) {
+        let request = frame::quoted(request);
+        let ok = if answer.ok { r#","ok":true"# } else { r#","ok":false"# };
+        let mut pieces = vec![r#"{"type":"res","id":"#, &request, ok];
+        if let Some(payload) = answer.payload {
+            pieces.extend([r#","payload":"#, payload]);
+        }
+        if let Some(error) = answer.error {
+            pieces.extend([r#","error":"#, error]);
+        }
+        pieces.push("}");
+        self.send_pieces(id, &pieces, now);
+    }
+
+    /// An event in the client's own numbering, if it may hear it; what was told to it alone stays without a number.
+    fn event_from_runtime(
+        &mut self,
+        id: ConnId,
+        event: &'static Event,
+        payload: &str,
+        numbered: bool,
+        now: Now,
+    ) {
+        if !numbered {
+            return self.tell(id, event.name, payload, now);
+        }
+        let news = News::new(event.name, payload);
+        let news = if event.name == "health" { news.with_version(self.state_version()) } else { news };
+        self.publish_upstream(id, news, now);
+    }
+}
+
+impl Source {
+    /// Whether the runtime's events of this source are passed on.
+    fn may_be_upstream(self) -> bool {
+        self != Self::Native
+    }
+}
+
+impl Call {
+    /// Whether there is an answer of ours where the runtime does not know the method.
+    fn may_be_unknown(&self) -> bool {
+        matches!(self.method.route, Route::UpstreamElseNative(_, fallback) if fallback != Fallback::Never)
+    }
+}
+
+/// Whether another answer follows: only of those that have two, and only the first says `accepted`.
+fn is_first(answer: &ServerAnswer<'_>) -> bool {
+    #[derive(Deserialize)]
+    struct Status<'a> {
+        #[serde(borrow)]
+        status: Option<Cow<'a, str>>,
+    }
+    let status = answer.payload.and_then(|payload| serde_json::from_str::<Status<'_>>(payload).ok());
+    answer.ok && status.and_then(|peek| peek.status).as_deref() == Some("accepted")
+}
+
+fn is_unknown(answer: &ServerAnswer<'_>) -> bool {
+    let fault = answer.error.and_then(|error| serde_json::from_str::<Fault>(error).ok());
+    fault.is_some_and(|fault| fault.message.starts_with("unknown method"))
+}
+
+/// An error of the runtime in the shape of another protocol: the keys alone that the older one knows, and no code that it
+/// does not.
+fn reshaped(error: &str, own: Protocol) -> String {
+    let Ok(Value::Object(mut error)) = serde_json::from_str(error) else { return error.to_owned() };
+    error.retain(|key, _| ERROR_KEYS.contains(&key.as_str()));
+    if own == Protocol::V3 && error.get("code").and_then(Value::as_str) == Some("FORBIDDEN") {
+        error.insert("code".to_owned(), "INVALID_REQUEST".into());
+        error.remove("details");
+    }
+    frame::to_json(&error)
+}
+
+/// All that protocol 3 clients accept (protocol-versions.md 3).
+const ERROR_KEYS: &[&str] = &["code", "message", "details", "retryable", "retryAfterMs"];

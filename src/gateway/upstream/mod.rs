@@ -1,0 +1,390 @@
+//! The runtime behind the gate: calls that go to it, and what is answered while it does not.
+//!
+//! Each member that needs one has a leg of its own: a connection to the runtime under loopgated's device identity, with the
+//! member's caps and no scope that the member was not granted. The runtime so treats each client as itself would, and what
+//! the gate has denied cannot come in by another door. Nodes have one from the start, for the runtime has to see them:
+//! agents call them there, and clients call them here ([`crate::gateway::nodes`]), runtime or not.
+//!
+//! Rule: params and payloads pass as they are; only ids and the numbers of events are ours. A call is answered once,
+//! whatever becomes of the runtime meanwhile ([`outlet`]).
+
+mod answers;
+pub(super) mod here;
+pub mod identity;
+mod kept;
+pub(super) mod leg;
+mod legs;
+pub(super) mod outlet;
+pub(super) mod runtime;
+
+use std::time::{Duration, Instant};
+
+use serde_json::value::RawValue;
+
+use super::io::ConnId;
+use super::method::{Answers, FALLBACK, Fallback, Method, Route};
+use super::{Conn, Gateway};
+use crate::clock::Now;
+use crate::journal::Kind;
+use crate::limits;
+use crate::policy::scope::Role;
+use crate::wire::Protocol;
+use crate::wire::error::ErrorShape;
+use crate::wire::frame::{self, Request};
+
+use leg::{Leg, Purpose};
+use outlet::{Call, Progress, Reach};
+use runtime::{Condition, Due, Runtime};
+
+/// What the gateway keeps about the runtime.
+#[derive(Debug)]
+pub(super) struct Upstream {
+    pub(super) runtime: Runtime,
+    kept: kept::Answers,
+    /// How many legs there are.
+    legs: usize,
+    /// How many of them the runtime has not let in yet.
+    opening: usize,
+}
+
+impl Upstream {
+    /// `configured`: there should be a runtime.
+    pub(super) fn new(configured: bool, now: Now) -> Self {
+        Self {
+            runtime: Runtime::new(configured, now.mono),
+            kept: kept::Answers::default(),
+            legs: 0,
+            opening: 0,
+        }
+    }
+}
+
+impl Gateway {
+    /// A call that was decided goes to the runtime, if there should be one. False: it is answered here, as if there were
+    /// none.
+    pub(super) fn pass(
+        &mut self,
+        method: &'static Method,
+        id: ConnId,
+        request: &Request<'_>,
+        now: Now,
+    ) -> bool {
+        let condition = self.upstream.runtime.condition();
+        if condition == Condition::Absent || matches!(method.route, Route::Native(_)) {
+            return false;
+        }
+        let call = Call::new(method, request, now);
+        if let Route::UpstreamElseNative(_, fallback) = method.route {
+            if fallback == Fallback::Noted {
+                self.take_note(id, &call, now);
+            }
+            if condition != Condition::Ready && fallback.answers_unseen() {
+                self.answer_here(id, &call, now);
+                return true;
+            }
+        }
+        if condition != Condition::Ready && self.answer_again(id, &call, now) {
+            return true;
+        }
+        if condition == Condition::Refusing {
+            let error = self.refused_error();
+            self.respond(id, &call.id, Err(error), now);
+            return true;
+        }
+        self.queue(id, call, now);
+        true
+    }
+
+    /// Sends a call upstream, now or when there is a leg.
+    fn queue(&mut self, id: ConnId, call: Call, now: Now) {
+        let Some(member) = self.conns.get_mut(id).and_then(Conn::member_mut) else { return };
+        let reach = member.outlet.leg;
+        let raw = call.params.as_deref().unwrap_or_default().len();
+        // What is sent at once need not be kept, unless it may be needed again.
+        let again = call.is_needed_again() && member.outlet.may_keep(raw);
+        if !member.outlet.has_room() || (reach.open().is_none() && !member.outlet.may_keep(raw)) {
+            let error = ErrorShape::busy("too many calls of this connection wait for the runtime", BUSY_MS);
+            return self.respond(id, &call.id, Err(error), now);
+        }
+        match reach {
+            Reach::Open(leg, protocol) => {
+                let (params, kept) = if again { (None, call) } else { call.without_params() };
+                let number = member.outlet.add(Call { progress: Progress::Sent, ..kept });
+                self.send_call(id, (leg, protocol), number, params.as_deref(), now);
+            }
+            Reach::Underway(_) | Reach::Nowhere => {
+                member.outlet.add(call);
+                self.reach_out(id, now);
+            }
+        }
+        self.upstream.runtime.count(1, 0, now.mono);
+        self.settle(id);
+    }
+
+    /// Writes the request of a call to its leg. `params`: if the call does not keep them itself.
+    fn send_call(
+        &mut self,
+        id: ConnId,
+        open: (ConnId, Protocol),
+        number: u64,
+        params: Option<&str>,
+        now: Now,
+    ) {
+        let (leg, protocol) = open;
+        let Some(member) = self.conns.get_mut(id).and_then(Conn::member_mut) else { return };
+        let own = member.protocol;
+        let Some(call) = member.outlet.get_mut(number) else { return };
+        let (method, name) = (call.method, frame::quoted(call.wire_name()));
+        // Out of the call while they are written, so that nothing is copied but into the leg.
+        let kept = call.params.take();
+        let plain = params.or(kept.as_deref()).unwrap_or_default();
+        let adapted = if own == protocol { None } else { adapt_params(method, plain, own, protocol) };
+        let params = adapted.as_deref().unwrap_or(plain);
+        let number_text = number.to_string();
+        if let Some(leg) = self.conns.leg_mut(leg) {
+            let head = [r#"{"type":"req","id":""#, &number_text, r#"","method":"#, &name];
+            let tail: &[&str] = if params.is_empty() { &["}"] } else { &[r#","params":"#, params, "}"] };
+            leg.line.send(&[&head[..], tail].concat());
+        }
+        if let Some(call) =
+            self.conns.get_mut(id).and_then(Conn::member_mut).and_then(|member| member.outlet.get_mut(number))
+        {
+            call.params = kept;
+        }
+        self.settle_leg(leg, now);
+    }
+
+    /// Sends what has waited for the leg.
+    fn send_parked(&mut self, id: ConnId, now: Now) {
+        let Some(member) = self.conns.get_mut(id).and_then(Conn::member_mut) else { return };
+        let Some(open) = member.outlet.leg.open() else { return };
+        for number in
+            member.outlet.numbers(|call| matches!(call.progress, Progress::Parked | Progress::Unsure))
+        {
+            if let Some(call) = self
+                .conns
+                .get_mut(id)
+                .and_then(Conn::member_mut)
+                .and_then(|member| member.outlet.get_mut(number))
+            {
+                call.progress = Progress::Sent;
+            }
+            self.send_call(id, open, number, None, now);
+        }
+        self.settle(id);
+    }
+
+    /// A new member: when it gets a leg although it has asked the runtime for nothing. Nodes are shown to it at once.
+    pub(super) fn expect_leg(&mut self, id: ConnId, now: Now) {
+        if self.upstream.runtime.condition() == Condition::Absent {
+            return;
+        }
+        let Some(member) = self.conns.get_mut(id).and_then(Conn::member_mut) else { return };
+        let idle = if member.grant.role() == Role::Node { Duration::ZERO } else { limits::LEG_IDLE };
+        member.outlet.attempt = Some(now.mono + idle);
+        self.settle(id);
+    }
+
+    /// Whether a member has a leg on which the runtime tells it of events.
+    pub(super) fn has_leg(&self, id: ConnId) -> bool {
+        self.conns.get(id).and_then(Conn::member).is_some_and(|member| member.outlet.leg.open().is_some())
+    }
+
+    /// Whether a leg must not be read, because its client does not take what it has.
+    pub(super) fn holds_up(&self, leg: &Leg) -> bool {
+        match leg.purpose {
+            Purpose::Sentinel => false,
+            Purpose::Member(id) => {
+                self.conns.get(id).is_some_and(|conn| conn.session.unsent() > limits::LEG_CLIENT_TX_BYTES_MAX)
+            }
+        }
+    }
+
+    /// Whether a client must not be read, because the runtime does not take what it has sent.
+    pub(super) fn is_held_up(&self, conn: &Conn) -> bool {
+        let leg = conn.member().and_then(|member| member.outlet.leg.leg());
+        leg.and_then(|leg| self.conns.leg(leg))
+            .is_some_and(|leg| leg.line.unsent() > limits::LEG_TX_BYTES_MAX)
+    }
+
+    /// How the runtime is, for people.
+    pub(super) fn runtime_status(&self) -> String {
+        match (self.upstream.runtime.condition(), self.upstream.runtime.hello()) {
+            (Condition::Absent, _) => "no runtime".to_owned(),
+            (Condition::Ready, Some(hello)) => format!("runtime {}", hello.version),
+            (condition, _) => format!("runtime {}", condition.name()),
+        }
+    }
+
+    /// [`super::features`] with what the runtime serves.
+    fn make_features(&self) -> Box<RawValue> {
+        let hello = self.upstream.runtime.hello();
+        let present = self.upstream.runtime.condition() != Condition::Absent;
+        super::features(hello.filter(|_| present).map(|hello| &hello.methods))
+    }
+
+    // -- time --
+
+    /// When [`Gateway::expire_runtime`] has something to do.
+    pub(super) fn runtime_deadline(&self) -> Option<Instant> {
+        self.upstream.runtime.deadline()
+    }
+
+    /// Tries a runtime that is away, and notices one that does not turn.
+    pub(super) fn expire_runtime(&mut self, now: Now) {
+        match self.upstream.runtime.expire(now.mono) {
+            Some(Due::Try) => self.open_sentinel(now),
+            Some(Due::Ask(sentinel)) => {
+                if let Some(leg) = self.conns.leg_mut(sentinel) {
+                    leg.line.ping();
+                }
+                self.settle_leg(sentinel, now);
+            }
+            Some(Due::Stall) => self.stalled(now),
+            None => {}
+        }
+    }
+
+    /// The runtime does not turn: who can be answered without it is.
+    fn stalled(&mut self, now: Now) {
+        self.note_runtime(Kind::RuntimeStalled, None, now);
+        for id in self.conns.ids() {
+            self.rescue(id, |call| call.may_be_read_here(), now);
+        }
+    }
+
+    /// Answers the calls of a member for which `which` holds without the runtime.
+    fn rescue(&mut self, id: ConnId, which: impl Fn(&Call) -> bool, now: Now) {
+        let numbers = self
+            .conns
+            .get(id)
+            .and_then(Conn::member)
+            .map_or_else(Vec::new, |member| member.outlet.numbers(&which));
+        for number in numbers {
+            if let Some(call) = self.take_call(id, number, now) {
+                if !self.answer_again(id, &call, now) {
+                    self.answer_here(id, &call, now);
+                }
+            }
+        }
+    }
+
+    /// Calls of a member that have waited long enough, and its next try for a leg.
+    pub(super) fn expire_calls(&mut self, id: ConnId, now: Now) {
+        let ready = self.upstream.runtime.condition() == Condition::Ready;
+        let Some(member) = self.conns.get_mut(id).and_then(Conn::member_mut) else { return };
+        for number in member.outlet.numbers(|call| call.due <= now.mono) {
+            let Some(call) = self
+                .conns
+                .get_mut(id)
+                .and_then(Conn::member_mut)
+                .and_then(|member| member.outlet.get_mut(number))
+            else {
+                continue;
+            };
+            if ready && call.progress != Progress::Parked {
+                // The runtime turns: how long it takes is its own matter.
+                call.due = now.mono + limits::CALL_WAIT;
+                continue;
+            }
+            if let Some(call) = self.take_call(id, number, now) {
+                let error = self.overdue_error(&call, now);
+                self.respond(id, &call.id, Err(error), now);
+            }
+        }
+        let attempt = self.conns.get(id).and_then(Conn::member).and_then(|member| member.outlet.attempt);
+        if attempt.is_some_and(|at| at <= now.mono) {
+            self.reach_out(id, now);
+        }
+    }
+
+    /// Takes a call out of its outlet: it is about to be answered.
+    fn take_call(&mut self, id: ConnId, number: u64, now: Now) -> Option<Call> {
+        let call = self.conns.get_mut(id).and_then(Conn::member_mut)?.outlet.take(number)?;
+        self.upstream.runtime.count(0, 1, now.mono);
+        Some(call)
+    }
+
+    /// The error for a call that the runtime has not answered in time.
+    fn overdue_error(&self, call: &Call, now: Now) -> ErrorShape {
+        let state = self.upstream.runtime.condition().name();
+        let retry = crate::clock::millis(self.upstream.runtime.retry_after(now.mono));
+        let done = if call.progress == Progress::Parked {
+            "it was not executed"
+        } else {
+            "it may have been executed, look before you repeat it"
+        };
+        let message = format!("{}: the OpenClaw runtime is {state}; {done}", call.wire_name());
+        ErrorShape::busy(message, retry)
+    }
+
+    /// The error where the runtime does not let us in.
+    fn refused_error(&self) -> ErrorShape {
+        let why = self.upstream.runtime.refusal().unwrap_or_default();
+        ErrorShape::busy(
+            format!("the OpenClaw runtime cannot be used: {why}; see loopgate doctor runtime"),
+            crate::clock::millis(limits::RUNTIME_REFUSED_RETRY),
+        )
+    }
+}
+
+impl Call {
+    fn new(method: &'static Method, request: &Request<'_>, now: Now) -> Self {
+        let name = (method.name == FALLBACK.name).then(|| request.method.as_ref().into());
+        Self {
+            id: request.id.clone().into_owned(),
+            method,
+            name,
+            params: request.params.map(|raw| raw.get().into()),
+            due: now.mono + limits::CALL_WAIT,
+            progress: Progress::Parked,
+        }
+    }
+
+    /// The name that the client called.
+    pub(super) fn wire_name(&self) -> &str {
+        self.name.as_deref().unwrap_or(self.method.name)
+    }
+
+    /// Whether the params may be needed once more when it was sent.
+    fn is_needed_again(&self) -> bool {
+        match self.method.answers {
+            Answers::Idempotent | Answers::Twice => self.has_key(),
+            Answers::Kept => true,
+            Answers::Once => matches!(self.method.route, Route::UpstreamElseNative(..)),
+        }
+    }
+
+    /// Whether the runtime tells a repetition of it by its key.
+    fn has_key(&self) -> bool {
+        matches!(self.method.answers, Answers::Idempotent | Answers::Twice)
+            && self.params.as_deref().is_some_and(|params| params.contains(r#""idempotencyKey""#))
+    }
+
+    /// Whether it may be answered without the runtime even if that has seen it.
+    fn may_be_read_here(&self) -> bool {
+        match self.method.route {
+            Route::UpstreamElseNative(_, Fallback::Unseen) => self.progress == Progress::Parked,
+            Route::UpstreamElseNative(_, fallback) => fallback != Fallback::Never,
+            _ => false,
+        }
+    }
+
+    fn without_params(mut self) -> (Option<Box<str>>, Self) {
+        (self.params.take(), self)
+    }
+}
+
+impl Fallback {
+    /// Whether a call that the runtime has not seen is answered here when it is not ready.
+    fn answers_unseen(self) -> bool {
+        self != Self::Never
+    }
+}
+
+/// The params as a runtime of another protocol takes them; `None` if they stay as they are.
+fn adapt_params(_method: &Method, _params: &str, _from: Protocol, _to: Protocol) -> Option<String> {
+    None
+}
+
+const BUSY_MS: u64 = 250;
