@@ -207,7 +207,11 @@ impl Conns {
     /// A planned stop: everything of everybody is saved.
     pub(super) fn save(&mut self, gateway: &Gateway, now: Now) -> Tally {
         let Self { slots, hand_over, .. } = self;
-        hand_over.save(gateway, slots.iter().flatten().map(|conn| conn.id), now)
+        // Legs that are not open are opened anew by whoever goes on.
+        let ids: Vec<ConnId> = slots.iter().flatten().map(|conn| conn.id).collect();
+        let ids =
+            ids.into_iter().filter(|id| gateway.is_peer(*id) || hand_over.keeps(*id)).collect::<Vec<_>>();
+        hand_over.save(gateway, ids.into_iter(), now)
     }
 
     /// Something of these, which were saved as they stood, is dealt with that no other process may deal with again.

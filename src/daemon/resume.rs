@@ -85,7 +85,8 @@ impl Resume<'_> {
                     self.underway.push(id);
                 }
                 let open = open_or_lose(id, stream, self.conns, self.gateway, self.now);
-                if !open {
+                // A leg is kept for a planned restart alone, and parked again for the next one.
+                if !open || !self.gateway.is_peer(id) {
                     self.conns.forget(heir.id, self.now.mono);
                 }
                 open

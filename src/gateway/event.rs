@@ -23,6 +23,8 @@ pub enum Source {
     Upstream,
     /// The OpenClaw runtime where a client has a leg to it, else this gateway.
     UpstreamElseNative,
+    /// Both, each of its own calls.
+    Both,
 }
 
 impl Event {
@@ -39,6 +41,7 @@ impl Source {
             Self::Native => "native",
             Self::Upstream => "upstream",
             Self::UpstreamElseNative => "upstream-else-native",
+            Self::Both => "both",
         }
     }
 }
@@ -92,7 +95,7 @@ pub const EVENTS: &[Event] = &[
     upstream("node.hostStats", READ),
     upstream("node.invoke.cancel", NODE),
     upstream("node.invoke.input", NODE),
-    shared("node.invoke.request", NODE),
+    Event { name: "node.invoke.request", need: NODE, source: Source::Both },
     native("node.pair.requested", PAIRING),
     native("node.pair.resolved", PAIRING),
     upstream("node.presence", READ),

@@ -102,7 +102,7 @@ impl Gateway {
 
     pub(super) fn sent(&mut self, id: ConnId, bytes: usize, now: Now) {
         if self.conns.leg(id).is_some() {
-            return self.leg_sent(id, bytes, now);
+            return self.leg_sent(id, bytes);
         }
         if let Some(conn) = self.conns.get_mut(id) {
             conn.session.sent(bytes);

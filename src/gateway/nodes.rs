@@ -166,6 +166,11 @@ impl Nodes {
         Ok(())
     }
 
+    /// Whether the gateway has asked this of the node on this connection, and waits for the answer.
+    pub fn asked(&self, conn: ConnId, id: &str) -> bool {
+        self.invocations.get(id).is_some_and(|call| call.node == conn)
+    }
+
     /// The call that this connection answers, which is over now; none for an id that is unknown, late, or was given to
     /// another connection.
     pub fn answer(&mut self, conn: ConnId, id: &str) -> Option<Invocation> {

@@ -81,6 +81,11 @@ pub fn verify(connect: &Connect, nonce: &str, unix_ms: u64) -> Option<Result<Pro
     connect.device.as_ref().map(|proof| prove(proof, connect, nonce, unix_ms))
 }
 
+/// The id of the device whose key this is.
+pub fn id_of(key: &SigningKey) -> DeviceId {
+    DeviceId::of(&key.verifying_key().to_bytes())
+}
+
 /// The proof that a connection of our own brings: `key` signs what `connect` says and the other side's `nonce`, in version 3
 /// of the text. `None` if `connect` holds a separator where nobody could tell it from one.
 pub fn sign(key: &SigningKey, connect: &Connect, nonce: &str, unix_ms: u64) -> Option<DeviceProof> {

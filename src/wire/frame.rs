@@ -61,7 +61,7 @@ pub enum FromServer<'a> {
     /// An answer.
     Answer(ServerAnswer<'a>),
     /// An event: name, payload, and its number if it is part of the numbered stream.
-    Event(Cow<'a, str>, &'a str, Option<u64>),
+    Event(&'a str, &'a str, Option<u64>),
 }
 
 /// An answer of a server. One that failed late may have both a payload and an error (protocol.md 7).
@@ -142,8 +142,8 @@ struct Served<'a> {
     payload: Option<&'a RawValue>,
     #[serde(borrow)]
     error: Option<&'a RawValue>,
-    #[serde(borrow)]
-    event: Option<Cow<'a, str>>,
+    /// Names of events hold nothing that JSON escapes.
+    event: Option<&'a str>,
     seq: Option<u64>,
 }
 

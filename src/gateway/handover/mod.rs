@@ -3,6 +3,7 @@
 //! Rule: a connection goes on where it was or it ends with a reason; it is never resumed on a guess, and never without
 //! being admitted again under what holds today.
 
+mod legs;
 mod record;
 mod resume;
 pub(super) mod shared;
@@ -83,6 +84,10 @@ impl Gateway {
     /// Everything about a connection, held bytes included. `None` where something is under way that cannot be put into
     /// another process: see [`Gateway::settled`].
     pub fn record(&self, id: ConnId) -> Option<Vec<u8>> {
+        if let Some(leg) = self.conns.leg(id) {
+            let (record, held) = legs::of(leg, self.upstream.runtime.hello())?;
+            return record::encode(&record, &held);
+        }
         let conn = self.conns.get(id)?;
         record::as_it_stands(conn, &self.nodes, &self.epoch)
     }
@@ -96,6 +101,11 @@ impl Gateway {
     /// Whether no file is being read and no change is on its way to the disk, for anybody who waits for it.
     pub fn settled(&self) -> bool {
         self.jobs.is_empty() && self.saves.is_empty() && !self.pairing.dirty()
+    }
+
+    /// Whether this is a connection that came to us, not a leg.
+    pub fn is_peer(&self, id: ConnId) -> bool {
+        self.conns.get(id).is_some()
     }
 
     /// Ends a connection that no other process can go on with.

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
+use super::legs::{LegRecord, SavedOutlet};
 use crate::clock::Epoch;
 use crate::gateway::arrive::Challenged;
 use crate::gateway::io::{Door, Peer};
@@ -77,6 +78,8 @@ pub(super) struct SavedMember {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) caps: Vec<String>,
     #[serde(default)]
+    pub(super) outlet: SavedOutlet,
+    #[serde(default)]
     pub(super) subscriptions: Subscriptions,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) node: Option<SavedNode>,
@@ -125,19 +128,38 @@ fn of(conn: &Conn, session: Saved, held: &Held, (nodes, epoch): (&Nodes, &Epoch)
 /// # Errors
 /// It is none of that, or of a version that this one does not understand; says what is wrong.
 pub(super) fn read(bytes: &[u8]) -> Result<(Record, Held), String> {
-    let cut = || "it is cut off".to_owned();
+    let (text, rest) = split(bytes)?;
+    let record: Record = serde_json::from_slice(text).map_err(|error| error.to_string())?;
+    let held = held(record.held, rest)?;
+    Ok((record, held))
+}
+
+/// The same for a leg; `None` if it is the record of a peer.
+pub(super) fn read_leg(bytes: &[u8]) -> Result<Option<(LegRecord, Held)>, String> {
+    let (text, rest) = split(bytes)?;
+    let Ok(record) = serde_json::from_slice::<LegRecord>(text) else { return Ok(None) };
+    let held = held(record.held, rest)?;
+    Ok(Some((record, held)))
+}
+
+/// The text of a record, and the bytes behind.
+fn split(bytes: &[u8]) -> Result<(&[u8], &[u8]), String> {
     let (length, rest) = bytes.split_first_chunk().ok_or_else(cut)?;
     let length = usize::try_from(u32::from_le_bytes(*length)).map_err(|_| cut())?;
-    let (text, rest) = rest.split_at_checked(length).ok_or_else(cut)?;
-    let record: Record = serde_json::from_slice(text).map_err(|error| error.to_string())?;
-    let [rx, tx, fragments] = record.held;
+    rest.split_at_checked(length).ok_or_else(cut)
+}
+
+fn held([rx, tx, fragments]: [usize; 3], rest: &[u8]) -> Result<Held, String> {
     let (rx, rest) = rest.split_at_checked(rx).ok_or_else(cut)?;
     let (tx, rest) = rest.split_at_checked(tx).ok_or_else(cut)?;
     if rest.len() != fragments {
         return Err(cut());
     }
-    let held = Held { rx: rx.to_vec(), tx: tx.to_vec(), fragments: rest.to_vec() };
-    Ok((record, held))
+    Ok(Held { rx: rx.to_vec(), tx: tx.to_vec(), fragments: rest.to_vec() })
+}
+
+fn cut() -> String {
+    "it is cut off".to_owned()
 }
 
 impl Record {
@@ -178,6 +200,7 @@ impl SavedStage {
                 role_violations: member.role_violations,
                 presence_key: member.presence_key.clone(),
                 caps: member.caps.clone(),
+                outlet: SavedOutlet::of(&member.outlet, epoch),
                 subscriptions: member.subscriptions.clone(),
                 node: nodes.of_conn(conn.id).map(|node| SavedNode {
                     ask: node.ask.clone(),
@@ -209,7 +232,7 @@ impl From<SavedDoor> for Door {
 }
 
 /// The length of the text, the text, and what was held.
-fn encode(record: &Record, held: &Held) -> Option<Vec<u8>> {
+pub(super) fn encode(record: &impl Serialize, held: &Held) -> Option<Vec<u8>> {
     let mut bytes = vec![0; size_of::<u32>()];
     serde_json::to_writer(&mut bytes, record).ok()?;
     let length = u32::try_from(bytes.len() - size_of::<u32>()).ok()?;

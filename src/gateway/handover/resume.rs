@@ -15,7 +15,6 @@ use crate::gateway::io::{ConnId, Output, Peer, uuid};
 use crate::gateway::lifecycle::refusal_fields;
 use crate::gateway::native::invoke::Answered;
 use crate::gateway::nodes::LiveNode;
-use crate::gateway::upstream::outlet::Outlet;
 use crate::gateway::{Conn, Member, Stage, client_fields};
 use crate::journal::{Entry, Kind};
 use crate::limits;
@@ -84,6 +83,9 @@ impl Gateway {
                 self.resume_record(slot, record, held, now)
             }
             Heritage::Saved { record } => {
+                if let Some((leg, held)) = record::read_leg(record)? {
+                    return self.resume_leg(slot, leg, held, now);
+                }
                 let (record, held) = record::read(record)?;
                 let id = self.resume_record(slot, record, held, now)?;
                 // The record has bytes in it that are going to move on.
@@ -104,6 +106,7 @@ impl Gateway {
     /// Every connection is back that comes back.
     pub fn resumed(&mut self, now: Now) {
         self.conns.close_gaps();
+        self.join_legs(now);
         for call in std::mem::take(&mut self.calls_left) {
             self.resume_call(call, now);
         }
@@ -186,7 +189,7 @@ impl Gateway {
                     subscriptions: saved.subscriptions,
                     owed: 0,
                     caps: saved.caps,
-                    outlet: Outlet::default(),
+                    outlet: saved.outlet.restore(&self.epoch, now),
                 };
                 self.rejoin(id, member, now);
                 if let Some(saved) = saved.node {

@@ -259,6 +259,7 @@ impl Gateway {
             let id = uuid(&mut *self.entropy);
             let surface = self.pairing.surface(&ask, false, id, now);
             self.nodes.extend(conn, &surface);
+            self.renew_leg(conn, now);
             if let Some(asked) = &surface.asked {
                 self.announce_node_asked(asked, now);
             }

@@ -19,37 +19,37 @@ use crate::wire::frame::{self, FromServer, ServerAnswer};
 
 impl Gateway {
     /// A message of an open leg.
-    pub(super) fn from_runtime(
+    pub(super) fn hear_runtime(
         &mut self,
         purpose: Purpose,
         protocol: Protocol,
         message: FromServer<'_>,
         now: Now,
     ) {
-        let Purpose::Member(id) = purpose else { return };
-        match message {
-            FromServer::Answer(answer) => {
-                // A number of ours that has no call any more was answered without the runtime.
-                if let Ok(number) = answer.id.parse() {
-                    self.answer_from_runtime(id, number, protocol, &answer, now);
-                }
-            }
-            FromServer::Event(name, payload, seq) => {
-                if let Some(event) = Event::find(&name).filter(|event| event.source.may_be_upstream()) {
-                    self.event_from_runtime(id, event, payload, seq.is_some(), now);
+        match (purpose, message) {
+            (Purpose::Sentinel, FromServer::Answer(answer)) => self.hear_pending_nodes(&answer),
+            // The runtime waits for somebody to approve what a node offers.
+            (Purpose::Sentinel, FromServer::Event("node.pair.requested", ..)) => self.ask_pending_nodes(),
+            (Purpose::Sentinel, _) => {}
+            (Purpose::Member(id), FromServer::Answer(answer)) => self.hear_answer(id, protocol, &answer, now),
+            (Purpose::Member(id), FromServer::Event(name, payload, seq)) => {
+                let Some(event) = Event::find(name).filter(|event| event.source != Source::Native) else {
+                    return;
+                };
+                let news = News::new(event.name, payload);
+                match (seq, event.name) {
+                    // What is told to one client alone has no number.
+                    (None, name) => self.tell(id, name, payload, now),
+                    (_, "health") => self.publish_upstream(id, news.with_version(self.state_version()), now),
+                    _ => self.publish_upstream(id, news, now),
                 }
             }
         }
     }
 
-    fn answer_from_runtime(
-        &mut self,
-        id: ConnId,
-        number: u64,
-        protocol: Protocol,
-        answer: &ServerAnswer<'_>,
-        now: Now,
-    ) {
+    fn hear_answer(&mut self, id: ConnId, protocol: Protocol, answer: &ServerAnswer<'_>, now: Now) {
+        // A number of ours that has no call any more was answered without the runtime.
+        let Ok(number) = answer.id.parse() else { return };
         let Some(member) = self.conns.get_mut(id).and_then(Conn::member_mut) else { return };
         let own = member.protocol;
         let Some(call) = member.outlet.get_mut(number) else { return };
@@ -93,30 +93,6 @@ impl Gateway {
         }
         pieces.push("}");
         self.send_pieces(id, &pieces, now);
-    }
-
-    /// An event in the client's own numbering, if it may hear it; what was told to it alone stays without a number.
-    fn event_from_runtime(
-        &mut self,
-        id: ConnId,
-        event: &'static Event,
-        payload: &str,
-        numbered: bool,
-        now: Now,
-    ) {
-        if !numbered {
-            return self.tell(id, event.name, payload, now);
-        }
-        let news = News::new(event.name, payload);
-        let news = if event.name == "health" { news.with_version(self.state_version()) } else { news };
-        self.publish_upstream(id, news, now);
-    }
-}
-
-impl Source {
-    /// Whether the runtime's events of this source are passed on.
-    fn may_be_upstream(self) -> bool {
-        self != Self::Native
     }
 }
 

@@ -17,7 +17,6 @@ use crate::wire::frame;
 /// A connection to the runtime.
 #[derive(Debug)]
 pub(in crate::gateway) struct Leg {
-    pub(in crate::gateway) id: ConnId,
     pub(in crate::gateway) purpose: Purpose,
     pub(in crate::gateway) line: Line,
     pub(in crate::gateway) stage: Stage,
@@ -79,9 +78,8 @@ impl Leg {
     }
 
     /// A leg that is being dialled, until `limit`.
-    pub(in crate::gateway) fn new(id: ConnId, purpose: Purpose, limit: Instant) -> Self {
+    pub(in crate::gateway) fn new(purpose: Purpose, limit: Instant) -> Self {
         Self {
-            id,
             purpose,
             line: Line::new(),
             stage: Stage::Dialling,

@@ -105,9 +105,9 @@ impl Gateway {
         self.upstream.legs += 1;
         self.upstream.opening += 1;
         let limit = now.mono + limits::LEG_HANDSHAKE;
-        let leg = self.conns.insert_leg(|id| Leg::new(id, purpose, limit));
+        let leg = self.conns.insert_leg(|_| Leg::new(purpose, limit));
         self.outputs.push_back(Output::Dial { conn: leg, port });
-        self.settle_leg(leg, now);
+        self.settle_leg(leg);
         Some(leg)
     }
 
@@ -158,7 +158,7 @@ impl Gateway {
             leg.line.begin(port, origin, nonce);
             leg.stage = Stage::Asking;
         }
-        self.settle_leg(id, now);
+        self.settle_leg(id);
     }
 
     pub(in crate::gateway) fn leg_bytes(&mut self, id: ConnId, bytes: &[u8], now: Now) {
@@ -185,14 +185,14 @@ impl Gateway {
         self.leg_over(id, Over::Gone, now);
     }
 
-    pub(in crate::gateway) fn leg_sent(&mut self, id: ConnId, bytes: usize, now: Now) {
+    pub(in crate::gateway) fn leg_sent(&mut self, id: ConnId, bytes: usize) {
         if let Some(leg) = self.conns.leg_mut(id) {
             leg.line.sent(bytes);
             leg.flushing = leg.line.unsent() > 0;
             if leg.stage == Stage::Closing && leg.line.unsent() == 0 {
                 self.outputs.push_back(Output::HalfClose(id));
             }
-            self.settle_leg(id, now);
+            self.settle_leg(id);
         }
     }
 
@@ -200,7 +200,7 @@ impl Gateway {
     pub(in crate::gateway) fn advance_leg(&mut self, id: ConnId, now: Now) {
         for _ in 0..limits::MESSAGES_TURN_MAX {
             let Some(signal) = self.conns.leg_mut(id).and_then(|leg| leg.line.poll()) else {
-                return self.settle_leg(id, now);
+                return self.settle_leg(id);
             };
             match signal {
                 Signal::Open => {}
@@ -209,14 +209,14 @@ impl Gateway {
             }
         }
         self.backlog.push_back(id);
-        self.settle_leg(id, now);
+        self.settle_leg(id);
     }
 
     fn leg_message(&mut self, id: ConnId, text: &str, now: Now) {
         let Some(leg) = self.conns.leg(id) else { return };
         let (stage, purpose) = (leg.stage, leg.purpose);
         match (stage, FromServer::parse(text)) {
-            (Stage::Asking, Some(FromServer::Event(name, payload, _))) if name == "connect.challenge" => {
+            (Stage::Asking, Some(FromServer::Event("connect.challenge", payload, _))) => {
                 match serde_json::from_str::<Challenge>(payload) {
                     Ok(Challenge { nonce }) => self.introduce(id, purpose, &nonce, now),
                     Err(_) => self.leg_over(id, Over::Refused("its challenge has no nonce".to_owned()), now),
@@ -229,7 +229,7 @@ impl Gateway {
                 };
                 self.let_in_upstream(id, purpose, answer, now);
             }
-            (Stage::Open(protocol), Some(message)) => self.from_runtime(purpose, protocol, message, now),
+            (Stage::Open(protocol), Some(message)) => self.hear_runtime(purpose, protocol, message, now),
             // What comes before hello-ok or makes no sense is passed over, as clients do.
             _ => {}
         }
@@ -277,7 +277,7 @@ impl Gateway {
             (Some(text), Some(leg)) => {
                 leg.line.send(&[&text]);
                 leg.stage = Stage::Connecting;
-                self.settle_leg(id, now);
+                self.settle_leg(id);
             }
             _ => self.leg_over(id, Over::Refused("the client's words cannot be signed".to_owned()), now),
         }
@@ -315,9 +315,9 @@ impl Gateway {
                     Hello { protocol, version: hello.server.version, methods: hello.features.methods };
                 self.runtime_ready(id, hello, now);
             }
-            Purpose::Member(member) => self.leg_open(member, id, protocol, now),
+            Purpose::Member(member) => self.leg_open(member, id, protocol),
         }
-        self.settle_leg(id, now);
+        self.settle_leg(id);
     }
 
     fn runtime_ready(&mut self, sentinel: ConnId, hello: Hello, now: Now) {
@@ -338,7 +338,7 @@ impl Gateway {
     }
 
     /// The leg of a member is open: what the runtime has to know of it is told, and what has waited is sent.
-    fn leg_open(&mut self, member: ConnId, leg: ConnId, protocol: Protocol, now: Now) {
+    fn leg_open(&mut self, member: ConnId, leg: ConnId, protocol: Protocol) {
         self.set_reach(member, Reach::Open(leg, protocol));
         let Some(of) = self.conns.get_mut(member).and_then(Conn::member_mut) else { return };
         if std::mem::take(&mut of.outlet.missed) {
@@ -354,8 +354,11 @@ impl Gateway {
                 leg.line.send(&[&head[..], &[r#"","params":"#, &params, "}"]].concat());
             }
         }
-        self.settle_leg(leg, now);
-        self.send_parked(member, now);
+        self.settle_leg(leg);
+        if protocol > Protocol::V3 && self.nodes.of_conn(member).is_some() {
+            self.ask_pending_nodes();
+        }
+        self.send_parked(member);
     }
 
     // -- the end --
@@ -376,7 +379,7 @@ impl Gateway {
         }
         match leg.purpose {
             Purpose::Sentinel => self.sentinel_over(over, now),
-            Purpose::Member(member) => self.member_leg_over(member, over, now),
+            Purpose::Member(member) => self.member_leg_over(member, &over, now),
         }
     }
 
@@ -410,13 +413,18 @@ impl Gateway {
         }
     }
 
-    fn member_leg_over(&mut self, id: ConnId, over: Over, now: Now) {
+    /// A member's leg did not outlive a restart of ours.
+    pub(in crate::gateway) fn member_leg_lost(&mut self, id: ConnId, now: Now) {
+        self.member_leg_over(id, &Over::Gone, now);
+    }
+
+    fn member_leg_over(&mut self, id: ConnId, over: &Over, now: Now) {
         let Some(member) = self.conns.get_mut(id).and_then(Conn::member_mut) else { return };
         member.outlet.leg = Reach::Nowhere;
         member.outlet.missed = true;
         member.outlet.attempt = Some(now.mono + limits::RUNTIME_RETRY);
         for number in member.outlet.numbers(|_| true) {
-            self.settle_call(id, number, &over, now);
+            self.settle_call(id, number, over, now);
         }
         self.settle(id);
     }
@@ -507,7 +515,7 @@ impl Gateway {
         leg.line.close();
         leg.stage = Stage::Closing;
         leg.limit = Some(now.mono + limits::LEG_CLOSING);
-        self.settle_leg(id, now);
+        self.settle_leg(id);
     }
 
     /// The service stops: all legs end.
@@ -532,7 +540,7 @@ impl Gateway {
     }
 
     /// Tells the shell what there is to do for a leg, and keeps its deadline.
-    pub(in crate::gateway) fn settle_leg(&mut self, id: ConnId, _now: Now) {
+    pub(in crate::gateway) fn settle_leg(&mut self, id: ConnId) {
         let Some(leg) = self.conns.leg_mut(id) else { return };
         if !leg.flushing && leg.line.unsent() > 0 {
             leg.flushing = true;

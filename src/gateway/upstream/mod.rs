@@ -14,6 +14,7 @@ pub mod identity;
 mod kept;
 pub(super) mod leg;
 mod legs;
+mod mirror;
 pub(super) mod outlet;
 pub(super) mod runtime;
 
@@ -59,6 +60,13 @@ impl Upstream {
     }
 }
 
+impl Upstream {
+    /// A leg of a former process is ours.
+    pub(super) fn take_over_leg(&mut self) {
+        self.legs += 1;
+    }
+}
+
 impl Gateway {
     /// A call that was decided goes to the runtime, if there should be one. False: it is answered here, as if there were
     /// none.
@@ -71,6 +79,9 @@ impl Gateway {
     ) -> bool {
         let condition = self.upstream.runtime.condition();
         if condition == Condition::Absent || matches!(method.route, Route::Native(_)) {
+            return false;
+        }
+        if self.is_for_us(method, id, request) {
             return false;
         }
         let call = Call::new(method, request, now);
@@ -110,7 +121,7 @@ impl Gateway {
             Reach::Open(leg, protocol) => {
                 let (params, kept) = if again { (None, call) } else { call.without_params() };
                 let number = member.outlet.add(Call { progress: Progress::Sent, ..kept });
-                self.send_call(id, (leg, protocol), number, params.as_deref(), now);
+                self.send_call(id, (leg, protocol), number, params.as_deref());
             }
             Reach::Underway(_) | Reach::Nowhere => {
                 member.outlet.add(call);
@@ -122,14 +133,7 @@ impl Gateway {
     }
 
     /// Writes the request of a call to its leg. `params`: if the call does not keep them itself.
-    fn send_call(
-        &mut self,
-        id: ConnId,
-        open: (ConnId, Protocol),
-        number: u64,
-        params: Option<&str>,
-        now: Now,
-    ) {
+    fn send_call(&mut self, id: ConnId, open: (ConnId, Protocol), number: u64, params: Option<&str>) {
         let (leg, protocol) = open;
         let Some(member) = self.conns.get_mut(id).and_then(Conn::member_mut) else { return };
         let own = member.protocol;
@@ -151,11 +155,11 @@ impl Gateway {
         {
             call.params = kept;
         }
-        self.settle_leg(leg, now);
+        self.settle_leg(leg);
     }
 
     /// Sends what has waited for the leg.
-    fn send_parked(&mut self, id: ConnId, now: Now) {
+    fn send_parked(&mut self, id: ConnId) {
         let Some(member) = self.conns.get_mut(id).and_then(Conn::member_mut) else { return };
         let Some(open) = member.outlet.leg.open() else { return };
         for number in
@@ -169,7 +173,7 @@ impl Gateway {
             {
                 call.progress = Progress::Sent;
             }
-            self.send_call(id, open, number, None, now);
+            self.send_call(id, open, number, None);
         }
         self.settle(id);
     }
@@ -217,7 +221,7 @@ impl Gateway {
     }
 
     /// [`super::features`] with what the runtime serves.
-    fn make_features(&self) -> Box<RawValue> {
+    pub(super) fn make_features(&self) -> Box<RawValue> {
         let hello = self.upstream.runtime.hello();
         let present = self.upstream.runtime.condition() != Condition::Absent;
         super::features(hello.filter(|_| present).map(|hello| &hello.methods))
@@ -238,7 +242,7 @@ impl Gateway {
                 if let Some(leg) = self.conns.leg_mut(sentinel) {
                     leg.line.ping();
                 }
-                self.settle_leg(sentinel, now);
+                self.settle_leg(sentinel);
             }
             Some(Due::Stall) => self.stalled(now),
             None => {}
@@ -249,7 +253,7 @@ impl Gateway {
     fn stalled(&mut self, now: Now) {
         self.note_runtime(Kind::RuntimeStalled, None, now);
         for id in self.conns.ids() {
-            self.rescue(id, |call| call.may_be_read_here(), now);
+            self.rescue(id, Call::may_be_read_here, now);
         }
     }
 

@@ -6,6 +6,8 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
+use serde::{Deserialize, Serialize};
+
 use crate::gateway::io::ConnId;
 use crate::gateway::method::Method;
 use crate::limits;
@@ -25,6 +27,8 @@ pub(in crate::gateway) struct Outlet {
     last: u64,
     /// Bytes of params in `calls`.
     kept: usize,
+    /// The slot of the leg that it had in a former process, until everybody is back.
+    former: Option<u32>,
 }
 
 /// How far the leg of a client is.
@@ -54,8 +58,9 @@ pub(in crate::gateway) struct Call {
     pub(in crate::gateway) progress: Progress,
 }
 
-/// What has become of a call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What has become of a call. A stored format.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub(in crate::gateway) enum Progress {
     /// No runtime has seen it.
     Parked,
@@ -86,6 +91,20 @@ impl Reach {
 }
 
 impl Outlet {
+    /// The outlet of a member of a former process, without its calls.
+    pub(in crate::gateway) fn of_former(last: u64, missed: bool, leg: Option<u32>) -> Self {
+        Self { last, missed, former: leg, ..Self::default() }
+    }
+
+    /// The slot of the leg that it had in a former process.
+    pub(in crate::gateway) fn former_leg(&self) -> Option<u32> {
+        self.former
+    }
+
+    pub(in crate::gateway) fn forget_former(&mut self) {
+        self.former = None;
+    }
+
     /// Whether one more call may wait.
     pub(in crate::gateway) fn has_room(&self) -> bool {
         self.calls.len() < limits::CALLS_MAX
@@ -122,10 +141,6 @@ impl Outlet {
         let call = self.calls.remove(&number)?;
         self.kept = self.kept.saturating_sub(call.kept());
         Some(call)
-    }
-
-    pub(in crate::gateway) fn get(&self, number: u64) -> Option<&Call> {
-        self.calls.get(&number)
     }
 
     pub(in crate::gateway) fn get_mut(&mut self, number: u64) -> Option<&mut Call> {

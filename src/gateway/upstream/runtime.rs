@@ -29,8 +29,6 @@ pub(in crate::gateway) struct Runtime {
     retry: Option<Instant>,
     /// How many calls wait for it, sent or not.
     waiting: usize,
-    /// Since when the state is what it is.
-    since: Instant,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,7 +90,6 @@ impl Runtime {
             asked: None,
             retry: configured.then_some(now),
             waiting: 0,
-            since: now,
         }
     }
 
@@ -121,13 +118,9 @@ impl Runtime {
         self.hello.as_ref()
     }
 
+    /// The sentinel, if there is one.
     pub(in crate::gateway) fn sentinel(&self) -> Option<ConnId> {
         self.sentinel
-    }
-
-    /// Since when it is as it is.
-    pub(in crate::gateway) fn since(&self) -> Instant {
-        self.since
     }
 
     /// How long a client should wait before it asks again: until the next try, and the moment that it takes.
@@ -150,7 +143,7 @@ impl Runtime {
         self.retry = None;
         self.hello = Some(hello);
         self.hear(now);
-        self.become_(State::Ready, now);
+        self.state = State::Ready;
     }
 
     /// It has said something. True if it had stalled.
@@ -159,7 +152,7 @@ impl Runtime {
         self.asked = None;
         let stalled = self.state == State::Stalled;
         if stalled {
-            self.become_(State::Ready, now);
+            self.state = State::Ready;
         }
         stalled
     }
@@ -182,7 +175,7 @@ impl Runtime {
     /// The configuration was read again.
     pub(in crate::gateway) fn configure(&mut self, configured: bool, now: Instant) {
         match (&self.state, configured) {
-            (State::Absent, true) | (State::Refusing(_), true) => self.rest(State::Away, Duration::ZERO, now),
+            (State::Absent | State::Refusing(_), true) => self.rest(State::Away, Duration::ZERO, now),
             (State::Absent, false) | (_, true) => {}
             (_, false) => *self = Self { waiting: self.waiting, ..Self::new(false, now) },
         }
@@ -228,7 +221,7 @@ impl Runtime {
             }
             State::Ready => {
                 self.asked = None;
-                self.become_(State::Stalled, now);
+                self.state = State::Stalled;
                 Some(Due::Stall)
             }
             _ => {
@@ -242,14 +235,6 @@ impl Runtime {
         self.sentinel = None;
         self.asked = None;
         self.retry = Some(now + pause);
-        if std::mem::discriminant(&self.state) != std::mem::discriminant(&state) {
-            self.since = now;
-        }
-        self.state = state;
-    }
-
-    fn become_(&mut self, state: State, now: Instant) {
-        self.since = if self.state == state { self.since } else { now };
         self.state = state;
     }
 }
@@ -336,7 +321,7 @@ mod tests {
         assert_eq!(runtime.condition(), Condition::Ready);
         runtime.configure(false, now);
         assert_eq!(
-            (runtime.condition(), runtime.sentinel(), runtime.deadline()),
+            (runtime.condition(), runtime.sentinel, runtime.deadline()),
             (Condition::Absent, None, None)
         );
         runtime.configure(true, now);
