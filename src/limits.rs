@@ -117,9 +117,6 @@ pub const RUNTIME_STALL: Duration = Duration::from_secs(1);
 pub const LEG_HANDSHAKE: Duration = Duration::from_secs(10);
 /// From our close of a leg to the runtime's own end.
 pub const LEG_CLOSING: Duration = Duration::from_secs(1);
-/// After how long a member that has asked the runtime for nothing gets a leg all the same, for its events. Commands of
-/// one call are gone by then.
-pub const LEG_IDLE: Duration = Duration::from_secs(1);
 /// Legs at once, in sum with [`CONNECTIONS_MAX`] within the unit's LimitNOFILE=; the runtime is not made for more.
 pub const LEGS_MAX: usize = 1_024;
 /// Legs that the runtime has not let in yet: 2026.9.6 refuses the 33rd such connection.

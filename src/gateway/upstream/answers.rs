@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::introduce::Fault;
 use super::leg::Purpose;
-use super::legs::Fault;
 use super::outlet::{Call, Progress};
 use crate::clock::Now;
 use crate::gateway::broadcast::News;

@@ -96,7 +96,8 @@ impl Gateway {
     ) -> Result<dispatch::Call, ErrorShape> {
         let member = self.conns.get(id).and_then(Conn::member);
         let member = member.ok_or_else(|| ErrorShape::invalid("the connection is closing"))?;
-        let params = call.params.as_deref().map_or(Ok(Value::Null), serde_json::from_str);
+        let params = call.params.as_deref().filter(|params| !params.is_empty());
+        let params = params.map_or(Ok(Value::Null), serde_json::from_str);
         Ok(dispatch::Call {
             conn: id,
             id: call.id.clone(),

@@ -9,8 +9,10 @@
 //! whatever becomes of the runtime meanwhile ([`outlet`]).
 
 mod answers;
+mod ends;
 pub(super) mod here;
 pub mod identity;
+mod introduce;
 mod kept;
 pub(super) mod leg;
 mod legs;
@@ -18,7 +20,7 @@ mod mirror;
 pub(super) mod outlet;
 pub(super) mod runtime;
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde_json::value::RawValue;
 
@@ -28,13 +30,12 @@ use super::{Conn, Gateway};
 use crate::clock::Now;
 use crate::journal::Kind;
 use crate::limits;
-use crate::policy::scope::Role;
 use crate::wire::Protocol;
 use crate::wire::error::ErrorShape;
 use crate::wire::frame::{self, Request};
 
 use leg::{Leg, Purpose};
-use outlet::{Call, Progress, Reach};
+use outlet::{Call, Progress};
 use runtime::{Condition, Due, Runtime};
 
 /// What the gateway keeps about the runtime.
@@ -84,51 +85,56 @@ impl Gateway {
         if self.is_for_us(method, id, request) {
             return false;
         }
+        let raw = request.params.map_or("", RawValue::get);
         let call = Call::new(method, request, now);
-        if let Route::UpstreamElseNative(_, fallback) = method.route {
-            if fallback == Fallback::Noted {
-                self.take_note(id, &call, now);
-            }
-            if condition != Condition::Ready && fallback.answers_unseen() {
+        let fallback = match method.route {
+            Route::UpstreamElseNative(_, fallback) => Some(fallback),
+            _ => None,
+        };
+        if fallback == Some(Fallback::Noted) {
+            self.take_note(id, &call.clone_with(raw), now);
+        }
+        if condition != Condition::Ready {
+            let call = call.clone_with(raw);
+            if fallback.is_some_and(|fallback| fallback != Fallback::Never) {
                 self.answer_here(id, &call, now);
                 return true;
             }
-        }
-        if condition != Condition::Ready && self.answer_again(id, &call, now) {
-            return true;
+            if self.answer_again(id, &call, now) {
+                return true;
+            }
         }
         if condition == Condition::Refusing {
             let error = self.refused_error();
             self.respond(id, &call.id, Err(error), now);
             return true;
         }
-        self.queue(id, call, now);
+        self.queue(id, call, raw, now);
         true
     }
 
-    /// Sends a call upstream, now or when there is a leg.
-    fn queue(&mut self, id: ConnId, call: Call, now: Now) {
+    /// Sends a call with its params upstream, now or when the runtime is there and turns.
+    fn queue(&mut self, id: ConnId, mut call: Call, raw: &str, now: Now) {
+        let ready = self.upstream.runtime.condition() == Condition::Ready;
         let Some(member) = self.conns.get_mut(id).and_then(Conn::member_mut) else { return };
-        let reach = member.outlet.leg;
-        let raw = call.params.as_deref().unwrap_or_default().len();
-        // What is sent at once need not be kept, unless it may be needed again.
-        let again = call.is_needed_again() && member.outlet.may_keep(raw);
-        if !member.outlet.has_room() || (reach.open().is_none() && !member.outlet.may_keep(raw)) {
+        let open = member.outlet.leg.open().filter(|_| ready);
+        let may_keep = member.outlet.may_keep(raw.len());
+        if !member.outlet.has_room() || (open.is_none() && !may_keep) {
             let error = ErrorShape::busy("too many calls of this connection wait for the runtime", BUSY_MS);
             return self.respond(id, &call.id, Err(error), now);
         }
-        match reach {
-            Reach::Open(leg, protocol) => {
-                let (params, kept) = if again { (None, call) } else { call.without_params() };
-                let number = member.outlet.add(Call { progress: Progress::Sent, ..kept });
-                self.send_call(id, (leg, protocol), number, params.as_deref());
-            }
-            Reach::Underway(_) | Reach::Nowhere => {
-                member.outlet.add(call);
-                self.reach_out(id, now);
-            }
+        // What is sent at once is not kept, unless it may be needed again.
+        if open.is_none() || (may_keep && call.is_needed_again(raw)) {
+            call.params = Some(raw.into());
         }
         self.upstream.runtime.count(1, 0, now.mono);
+        if let Some(open) = open {
+            let number = member.outlet.add(Call { progress: Progress::Sent, ..call });
+            self.send_call(id, open, number, Some(raw));
+        } else {
+            member.outlet.add(call);
+            self.reach_out(id, now);
+        }
         self.settle(id);
     }
 
@@ -158,6 +164,13 @@ impl Gateway {
         self.settle_leg(leg);
     }
 
+    /// The runtime turns again: what was held back is sent.
+    fn send_all_parked(&mut self) {
+        for id in self.conns.ids() {
+            self.send_parked(id);
+        }
+    }
+
     /// Sends what has waited for the leg.
     fn send_parked(&mut self, id: ConnId) {
         let Some(member) = self.conns.get_mut(id).and_then(Conn::member_mut) else { return };
@@ -178,15 +191,11 @@ impl Gateway {
         self.settle(id);
     }
 
-    /// A new member: when it gets a leg although it has asked the runtime for nothing. Nodes are shown to it at once.
+    /// A new member gets its leg at once, for it hears the runtime's events from here on.
     pub(super) fn expect_leg(&mut self, id: ConnId, now: Now) {
-        if self.upstream.runtime.condition() == Condition::Absent {
-            return;
+        if self.upstream.runtime.condition() == Condition::Ready {
+            self.reach_out(id, now);
         }
-        let Some(member) = self.conns.get_mut(id).and_then(Conn::member_mut) else { return };
-        let idle = if member.grant.role() == Role::Node { Duration::ZERO } else { limits::LEG_IDLE };
-        member.outlet.attempt = Some(now.mono + idle);
-        self.settle(id);
     }
 
     /// Whether a member has a leg on which the runtime tells it of events.
@@ -339,7 +348,7 @@ impl Call {
             id: request.id.clone().into_owned(),
             method,
             name,
-            params: request.params.map(|raw| raw.get().into()),
+            params: None,
             due: now.mono + limits::CALL_WAIT,
             progress: Progress::Parked,
         }
@@ -350,10 +359,15 @@ impl Call {
         self.name.as_deref().unwrap_or(self.method.name)
     }
 
+    /// The same with its params.
+    fn clone_with(&self, raw: &str) -> Self {
+        Self { params: Some(raw.into()), ..self.clone() }
+    }
+
     /// Whether the params may be needed once more when it was sent.
-    fn is_needed_again(&self) -> bool {
+    fn is_needed_again(&self, raw: &str) -> bool {
         match self.method.answers {
-            Answers::Idempotent | Answers::Twice => self.has_key(),
+            Answers::Idempotent | Answers::Twice => raw.contains(KEY),
             Answers::Kept => true,
             Answers::Once => matches!(self.method.route, Route::UpstreamElseNative(..)),
         }
@@ -362,7 +376,7 @@ impl Call {
     /// Whether the runtime tells a repetition of it by its key.
     fn has_key(&self) -> bool {
         matches!(self.method.answers, Answers::Idempotent | Answers::Twice)
-            && self.params.as_deref().is_some_and(|params| params.contains(r#""idempotencyKey""#))
+            && self.params.as_deref().is_some_and(|params| params.contains(KEY))
     }
 
     /// Whether it may be answered without the runtime even if that has seen it.
@@ -373,17 +387,6 @@ impl Call {
             _ => false,
         }
     }
-
-    fn without_params(mut self) -> (Option<Box<str>>, Self) {
-        (self.params.take(), self)
-    }
-}
-
-impl Fallback {
-    /// Whether a call that the runtime has not seen is answered here when it is not ready.
-    fn answers_unseen(self) -> bool {
-        self != Self::Never
-    }
 }
 
 /// The params as a runtime of another protocol takes them; `None` if they stay as they are.
@@ -392,3 +395,5 @@ fn adapt_params(_method: &Method, _params: &str, _from: Protocol, _to: Protocol)
 }
 
 const BUSY_MS: u64 = 250;
+/// Only ever written by those who mean it, so a look at the text is enough.
+const KEY: &str = r#""idempotencyKey""#;

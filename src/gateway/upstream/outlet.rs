@@ -44,7 +44,7 @@ pub(in crate::gateway) enum Reach {
 }
 
 /// A call that waits for the runtime.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(in crate::gateway) struct Call {
     /// The client's id for it.
     pub(in crate::gateway) id: String,
