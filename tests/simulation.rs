@@ -320,7 +320,7 @@ impl World {
     fn obey(&mut self) {
         while let Some(output) = self.gateway.poll_output() {
             match output {
-                Output::HalfClose(_) | Output::Journal(_) => {}
+                Output::HalfClose(_) | Output::Journal(_) | Output::Dial { .. } => {}
                 // The shell tries to write at once.
                 Output::Flush(conn) => drop(self.touched.insert(conn)),
                 Output::Close(conn) => {

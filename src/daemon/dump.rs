@@ -81,14 +81,14 @@ fn transitions() -> String {
 /// What can be called.
 fn methods() -> String {
     columns(
-        ["method", "needs", "answered by", "advertised"],
+        ["method", "needs", "answered by", "advertised", "why"],
         METHODS.iter().map(|row| {
             let need = match row.demand {
                 Demand::Always(need) => need.name(),
                 Demand::Params(_) => "(by its params)",
             };
             let advertised = if row.is_advertised() { "yes" } else { "no" };
-            [row.name, need, row.route.name(), advertised].map(Into::into)
+            [row.name, need, row.route.name(), advertised, row.why].map(Into::into)
         }),
     )
 }

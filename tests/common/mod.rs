@@ -47,6 +47,8 @@ pub struct World {
     pub store: Option<Vec<u8>>,
     pub closed: Vec<ConnId>,
     pub half_closed: Vec<ConnId>,
+    /// Connections to the runtime that the gateway asked for, and to which port.
+    pub dialled: Vec<(ConnId, u16)>,
     pub finished: bool,
     /// How many writes of the pairing store there were.
     pub writes: usize,
@@ -94,6 +96,7 @@ impl World {
             store: store.map(<[u8]>::to_vec),
             closed: Vec::new(),
             half_closed: Vec::new(),
+            dialled: Vec::new(),
             finished: false,
             writes: 0,
         };
@@ -175,6 +178,7 @@ impl World {
             Output::Flush(_) => {}
             Output::HalfClose(conn) => self.half_closed.push(conn),
             Output::Close(conn) => self.closed.push(conn),
+            Output::Dial { conn, port } => self.dialled.push((conn, port)),
             Output::Journal(entry) => {
                 let mut fields: Vec<Field> = entry.fields().iter().map(|(field, _)| *field).collect();
                 let all = fields.len();

@@ -6,6 +6,7 @@ use loopgate::args::HELP;
 use loopgate::clock::millis;
 use loopgate::config::exit::EXITS;
 use loopgate::gateway::http::ROUTES;
+use loopgate::gateway::method::METHODS;
 use loopgate::limits::{CLOSING, HANDSHAKE, HEAD};
 use loopgate::policy::rules::ADMISSION;
 use loopgate::session::{Deadline, PHASES};
@@ -95,6 +96,18 @@ fn routes() {
     let prose = page().prose("HTTP");
     for row in ROUTES {
         assert!(prose.contains(row.rule), "{}: the manual lacks {:?}", row.path, row.rule);
+    }
+}
+
+/// Why each method is answered by whom: the manual has every reason under its route, and no route that no method has.
+#[test]
+fn who_answers_methods_and_why() {
+    let items = page().items("METHODS");
+    let routes: BTreeSet<&str> = METHODS.iter().map(|row| row.route.name()).collect();
+    assert_eq!(items.iter().map(|item| item.head.as_str()).collect::<BTreeSet<_>>(), routes);
+    for row in METHODS {
+        let item = items.iter().find(|item| item.head == row.route.name()).unwrap();
+        item.says(&format!("{}.", row.why));
     }
 }
 

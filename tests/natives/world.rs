@@ -9,7 +9,7 @@ use loopgate::clock::Now;
 use loopgate::config::{OpenClaw, Settings, Sources};
 use loopgate::gateway::io::{FileError, Files};
 use loopgate::gateway::job::{Job, Live, Outcome, Query};
-use loopgate::gateway::method::{Method, Route};
+use loopgate::gateway::method::{Handler, Method, Route};
 use loopgate::gateway::{Host, Setup};
 use loopgate::policy::scope::Scopes;
 use loopgate::wire::Protocol;
@@ -119,8 +119,11 @@ impl World {
 
     /// The answer to a call, as a value.
     pub(crate) fn call(&self, method: &str, params: &Value) -> Result<Value, ErrorShape> {
-        let Route::File(answer) = Method::find(method).route else {
-            panic!("{method} is not answered from files")
+        let answer = match Method::find(method).route {
+            Route::Native(Handler::File(answer)) | Route::UpstreamElseNative(Handler::File(answer), _) => {
+                answer
+            }
+            _ => panic!("{method} is not answered from files"),
         };
         let setup = self.setup();
         let live = Live { system_events: self.queued.clone(), ..Live::default() };

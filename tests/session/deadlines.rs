@@ -130,7 +130,7 @@ fn the_request_is_answered_before_the_close() {
     let mut rig = Rig::deciding();
     rig.later(SPANS.handshake);
     assert!(rig.session.overdue(rig.now).is_some());
-    rig.session.send_text("error");
+    rig.session.send_text(&["error"]);
     rig.expire();
     let kinds: Vec<u8> = frames(&rig.written).iter().map(|(first, _)| *first).collect();
     assert_eq!(kinds, [0x81, 0x88]);

@@ -61,14 +61,14 @@ fn a_refusal_is_said_and_the_peers_close_awaited() {
     for phase in [Phase::Connect, Phase::Verdict, Phase::Open] {
         let mut rig = Rig::at(phase);
         let refusal = Refusal::new("test", "x".repeat(200), "none").with_code(CloseCode::Protocol);
-        rig.session.send_text("error");
+        rig.session.send_text(&["error"]);
         rig.session.refuse(&refusal, rig.now);
         rig.pump();
         assert_eq!(frames(&rig.written)[0], (0x81, b"error".to_vec()));
         assert_eq!(closed_with(&rig.written), (1002, "x".repeat(120)));
         assert!(!rig.half_closed);
         let len = rig.written.len();
-        rig.session.send_text("too late");
+        rig.session.send_text(&["too late"]);
         rig.session.ping();
         rig.session.refuse(&refusal, rig.now);
         rig.session.finish(&stopping(), rig.now);
@@ -171,7 +171,7 @@ fn nothing_happens_after_the_end() {
     rig.session.admit();
     rig.session.deliberate();
     rig.session.upgrade();
-    rig.session.send_text("late");
+    rig.session.send_text(&["late"]);
     rig.refuse();
     rig.later(SPANS.handshake);
     rig.expire();

@@ -140,7 +140,7 @@ fn our_ping_is_empty_and_only_for_websockets() {
     assert_eq!(rig.session.outgoing(), [0x89, 0]);
     let mut rig = Rig::new();
     rig.session.ping();
-    rig.session.send_text("no");
+    rig.session.send_text(&["no"]);
     assert_eq!(rig.session.unsent(), 0);
 }
 

@@ -12,7 +12,7 @@ fn an_idle_connection_is_small() {
     rig.bytes(&upgrade_request());
     rig.bytes(&text(&"c".repeat(3_000)));
     assert_eq!(rig.session.phase(), Phase::Open);
-    rig.session.send_text(&"h".repeat(50_000));
+    rig.session.send_text(&[&"h".repeat(50_000)]);
     rig.bytes(&text(&"m".repeat(1_000_000)));
     let fragment = vec![b'f'; 100_000];
     rig.bytes(&[frame(0x01, &fragment), frame(0x80, &fragment)].concat());

@@ -171,7 +171,7 @@ impl Rig {
 
     pub(crate) fn admit(&mut self) {
         self.session.admit();
-        self.session.send_text(HELLO);
+        self.session.send_text(&[HELLO]);
         self.pump();
     }
 
@@ -205,7 +205,7 @@ impl Rig {
         match happening {
             Happening::Head(head) if head.is_upgrade() => {
                 self.session.upgrade();
-                self.session.send_text(CHALLENGE);
+                self.session.send_text(&[CHALLENGE]);
                 self.head = Some(head);
             }
             Happening::Head(head) => {
@@ -218,12 +218,12 @@ impl Rig {
                         self.session.deliberate();
                         if !self.patient {
                             self.session.admit();
-                            self.session.send_text(HELLO);
+                            self.session.send_text(&[HELLO]);
                         }
                     }
                     phase => {
                         assert_eq!(phase, Phase::Open);
-                        self.session.send_text(&text);
+                        self.session.send_text(&[&text]);
                     }
                 }
                 self.messages.push(text.to_string());

@@ -156,7 +156,7 @@ fn unread_and_unwritten_bytes_go_along() {
 #[test]
 fn a_half_written_frame_is_finished_by_the_next_process() {
     let mut rig = Rig::open();
-    rig.session.send_text("a message in two halves");
+    rig.session.send_text(&["a message in two halves"]);
     rig.session.sent(7);
     assert!(!rig.session.at_rest());
     assert!(change(&mut rig));
