@@ -10,6 +10,7 @@ mod check;
 mod conns;
 pub mod dispatch;
 pub mod event;
+mod features;
 mod gate;
 pub mod handover;
 mod health;
@@ -35,7 +36,6 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 use serde_json::value::RawValue;
 
 use crate::clock::{Epoch, Now};
@@ -235,7 +235,7 @@ impl Gateway {
             gate,
             pairing: pairing::Pairing::open(store)?,
             saves: VecDeque::new(),
-            features: features(None),
+            features: features::features(None),
             conns: Conns::new(),
             deadlines: BTreeSet::new(),
             backlog: VecDeque::new(),
@@ -430,18 +430,6 @@ impl Conn {
             Stage::Arriving | Stage::Challenged(_) | Stage::Leaving => entry,
         }
     }
-}
-
-/// `hello-ok.features`: what is served here, and nothing else: our own, and what the runtime said when it was there last.
-fn features(runtime: Option<&BTreeSet<String>>) -> Box<RawValue> {
-    let served = |row: &&method::Method| {
-        row.is_advertised() || runtime.is_some_and(|methods| methods.contains(row.name))
-    };
-    let methods: Vec<&str> = method::METHODS.iter().filter(served).map(|row| row.name).collect();
-    let heard = event::EVENTS.iter().filter(|row| runtime.is_some() || row.source != event::Source::Upstream);
-    let events: Vec<&str> = heard.map(|row| row.name).collect();
-    let features = json!({"methods": methods, "events": events, "capabilities": []});
-    serde_json::value::to_raw_value(&features).unwrap_or_default()
 }
 
 /// The fields that describe a client in its own words.

@@ -229,13 +229,6 @@ impl Gateway {
         }
     }
 
-    /// [`super::features`] with what the runtime serves.
-    pub(super) fn make_features(&self) -> Box<RawValue> {
-        let hello = self.upstream.runtime.hello();
-        let present = self.upstream.runtime.condition() != Condition::Absent;
-        super::features(hello.filter(|_| present).map(|hello| &hello.methods))
-    }
-
     // -- time --
 
     /// When [`Gateway::expire_runtime`] has something to do.

@@ -130,6 +130,6 @@ mod tests {
         let start = Instant::now();
         let error = http_health(listener.local_addr().unwrap(), Patience::new()).unwrap_err();
         assert!(error.starts_with("no answer within"), "{error}");
-        assert!(start.elapsed() < Duration::from_secs(20));
+        assert!(start.elapsed() < Duration::from_secs(60));
     }
 }
