@@ -26,6 +26,8 @@ mod device;
 mod kit;
 #[path = "policy/origin.rs"]
 mod origin;
+#[path = "policy/passage.rs"]
+mod passage;
 #[path = "policy/penalty.rs"]
 mod penalty;
 #[path = "policy/product.rs"]
