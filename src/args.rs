@@ -40,6 +40,8 @@ pub enum Table {
     Events,
     /// The rules of admission.
     Admission,
+    /// The HTTP requests that pass to the runtime.
+    Passages,
     /// The fields of a journal entry.
     Fields,
     /// The journal entries.
@@ -170,8 +172,8 @@ hand, use systemd-socket-activate(1).
 
   --config=FILE  read the settings from FILE instead of loopgate.conf in its usual places
   --check        read openclaw.json and the settings, say what is wrong with them, and exit with 0 or 78
-  --dump=TABLE   print a table and exit: phases, transitions, methods, events, admission, fields, entries, settings,
-                 limits, exit-codes
+  --dump=TABLE   print a table and exit: phases, transitions, methods, events, admission, passages, fields, entries,
+                 settings, limits, exit-codes
   --version      print the version and exit
   -h, --help     print this and exit
 
@@ -202,6 +204,7 @@ const TABLES: &[(&str, Table)] = &[
     ("methods", Table::Methods),
     ("events", Table::Events),
     ("admission", Table::Admission),
+    ("passages", Table::Passages),
     ("fields", Table::Fields),
     ("entries", Table::Entries),
     ("settings", Table::Settings),

@@ -99,6 +99,27 @@ pub const CALLS_PENDING_MAX: usize = 256;
 /// Refusals for a wrong role before the connection is closed, as OpenClaw does it.
 pub const ROLE_VIOLATIONS_MAX: u32 = 10;
 
+// -- a request that passes to the runtime --
+
+/// Bytes that wait for the runtime, and those that wait for the peer, of one request: enough for a fast transfer on
+/// loopback, whatever the size of the body. A side whose bytes fill it is not read.
+pub const RELAY_QUEUE_BYTES_MAX: usize = 256 * 1024;
+/// Requests that pass to the runtime at once; one more is answered 503. A browser has six at a time.
+pub const RELAYS_MAX: usize = 1_024;
+/// One chunk of a body: what a runtime takes as a whole body, and far more than any client puts into a chunk.
+pub const RELAY_CHUNK_BYTES_MAX: u64 = 1 << 32;
+/// The trailer of a body in chunks. No client of OpenClaw sends one.
+pub const RELAY_TRAILER_BYTES_MAX: usize = 4 * 1024;
+/// Reaching the runtime's port: the kernel answers in microseconds, unless the runtime takes nobody.
+pub const RELAY_DIAL: Duration = Duration::from_secs(2);
+/// How long a peer may send nothing of a body, or take nothing of an answer.
+pub const RELAY_PEER: Duration = Duration::from_secs(60);
+/// How long the runtime may be silent over a request: an agent's turn may take that long before its first word.
+pub const RELAY_RUNTIME: Duration = Duration::from_secs(3_600);
+/// After how long the page that stands in for the runtime asks again: soon enough after a restart of the runtime, which
+/// takes 3 to 30 s.
+pub const RELAY_RETRY: Duration = Duration::from_secs(2);
+
 // -- one turn of the loop --
 
 /// Connections accepted in one turn.

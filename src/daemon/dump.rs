@@ -10,6 +10,7 @@ use crate::config::settings;
 use crate::gateway::event::EVENTS;
 use crate::gateway::method::{Demand, METHODS};
 use crate::journal::{ENTRIES, FIELDS};
+use crate::policy::passage::PASSAGES;
 use crate::policy::rules::ADMISSION;
 use crate::session::{Deadline, PHASES, TRANSITIONS};
 
@@ -29,6 +30,7 @@ pub(super) fn table(table: Table) -> String {
             ["rule", "asked at", "when", "remedy"],
             ADMISSION.iter().map(|row| [row.name, row.stage.name(), row.when, row.remedy].map(Into::into)),
         ),
+        Table::Passages => passages(),
         Table::Fields => {
             columns(["field", "holds"], FIELDS.iter().map(|row| [row.name.into(), row.help.into()]))
         }
@@ -60,6 +62,7 @@ fn phases() -> String {
         Deadline::Head => "head",
         Deadline::Handshake => "handshake",
         Deadline::Closing => "closing",
+        Deadline::Relay => "relay",
     };
     columns(
         ["phase", "deadline", "bytes", "at the deadline", "what it is"],
@@ -89,6 +92,19 @@ fn methods() -> String {
             };
             let advertised = if row.is_advertised() { "yes" } else { "no" };
             [row.name, need, row.route.name(), advertised, row.why].map(Into::into)
+        }),
+    )
+}
+
+/// What passes to the runtime, for whom.
+fn passages() -> String {
+    columns(
+        ["class", "for", "methods", "sockets", "paths", "what it is"],
+        PASSAGES.iter().map(|row| {
+            let methods = if row.reads_only { "GET HEAD" } else { "all" };
+            let sockets = if row.upgrades { "yes" } else { "no" };
+            let paths = row.paths.join(" ");
+            [row.name.into(), row.access.name().into(), methods.into(), sockets.into(), paths, row.doc.into()]
         }),
     )
 }
@@ -171,6 +187,7 @@ mod tests {
             (Table::Methods, METHODS.len()),
             (Table::Events, EVENTS.len()),
             (Table::Admission, ADMISSION.len()),
+            (Table::Passages, PASSAGES.len()),
             (Table::Fields, FIELDS.len()),
             (Table::Entries, ENTRIES.len()),
             (Table::Settings, settings::SETTINGS.len()),

@@ -105,7 +105,7 @@ impl Gateway {
             return self.leg_sent(id, bytes);
         }
         if let Some(conn) = self.conns.get_mut(id) {
-            conn.session.sent(bytes);
+            conn.session.sent(bytes, now);
             conn.stalled = (conn.session.unsent() > limits::TX_DROPPABLE_BYTES_MAX).then_some(now.mono);
             conn.flushing = !conn.session.outgoing().is_empty();
             self.advance(id, now);

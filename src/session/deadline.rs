@@ -11,6 +11,7 @@ use super::phase::{Deadline, Event, Phase};
 use super::{End, Session, State};
 use crate::clock::{Now, millis};
 use crate::session::closing::Tail;
+use crate::session::relay::{Relay, Wait};
 use crate::wire::refusal::{CloseCode, Refusal};
 
 impl Session {
@@ -28,6 +29,10 @@ impl Session {
                 [head, self.handshake_deadline()].into_iter().flatten().min()
             }
             Deadline::Handshake => self.handshake_deadline(),
+            Deadline::Relay => match &self.state {
+                State::Relay(relay) => self.relay_deadline(relay),
+                _ => None,
+            },
             Deadline::Closing => match &self.state {
                 State::Closing(closing) => closing.until(),
                 _ => None,
@@ -56,11 +61,28 @@ impl Session {
         refusal
     }
 
+    fn relay_lateness(&self, relay: &Relay) -> Refusal {
+        let (rule, reason, remedy, status) = match self.relay_wait(relay) {
+            Wait::Dial => ("deadline-dial", "the runtime could not be reached", REMEDY_RUNTIME, 503),
+            Wait::Request => ("deadline-relay", "the request did not go on", REMEDY_SLOW, 408),
+            Wait::Taking => ("deadline-relay", "the answer was not taken", REMEDY_SLOW, 408),
+            Wait::Runtime | Wait::Nobody => {
+                ("deadline-runtime", "the runtime did not answer", REMEDY_RUNTIME, 504)
+            }
+        };
+        let moved = self.relay_span(relay).map_or(0, millis);
+        let reason = format!("relay deadline: {reason} within {moved} ms (phase relay)");
+        Refusal::new(rule, reason, remedy).with_status(status)
+    }
+
     fn handshake_deadline(&self) -> Option<Instant> {
         self.accepted.checked_add(self.spans.handshake)
     }
 
     fn lateness(&self) -> Refusal {
+        if let State::Relay(relay) = &self.state {
+            return self.relay_lateness(relay);
+        }
         let bytes = self.unfinished();
         let (rule, missing, remedy) = match &self.state {
             State::Accept => ("deadline-accept", "nothing was sent".to_owned(), REMEDY_SILENT),
@@ -91,4 +113,5 @@ impl Session {
 const REMEDY_SILENT: &str =
     "a port scan or a preconnecting browser does this; for a slow client raise the handshake span";
 const REMEDY_SLOW: &str = "look at what keeps the client busy (load, swap), or raise the handshake span";
+const REMEDY_RUNTIME: &str = "look at the runtime's own log; it runs at the port that runtime.port names";
 const REMEDY_LOADED: &str = "look at the disk and the load of this machine; the request was complete";

@@ -10,7 +10,7 @@ use crate::wire::refusal::Refusal;
 #[derive(Debug)]
 pub enum Happening {
     /// The request head is here, once. Tell [`super::Session::upgrade`] (if [`Head::is_upgrade`]),
-    /// [`super::Session::answer`] or [`super::Session::refuse`].
+    /// [`super::Session::answer`], [`super::Session::relay`] or [`super::Session::refuse`].
     Head(Head),
     /// A message. In [`Phase::Connect`] there is one only; tell [`super::Session::deliberate`], then
     /// [`super::Session::admit`] or [`super::Session::refuse`]. In [`Phase::Open`] ask for as many as fit in a turn.

@@ -22,6 +22,8 @@ pub struct Head {
     target: Range<usize>,
     /// Name and value of each header, in the order they came.
     headers: Vec<(Range<usize>, Range<usize>)>,
+    /// The version is HTTP/1.1.
+    modern: bool,
     upgrade: Option<Upgrade>,
 }
 
@@ -125,6 +127,18 @@ impl Head {
         self.upgrade.is_some()
     }
 
+    /// Whether the version is HTTP/1.1; else it is HTTP/1.0.
+    pub(super) fn is_modern(&self) -> bool {
+        self.modern
+    }
+
+    /// The token of `Authorization: Bearer`, which no query and no other header can stand for.
+    pub fn bearer(&self) -> Option<&str> {
+        let value = self.values("authorization").next()?.trim();
+        let (scheme, token) = value.split_once([' ', '\t'])?;
+        scheme.eq_ignore_ascii_case("bearer").then_some(token.trim()).filter(|token| !token.is_empty())
+    }
+
     /// What the session has to keep of a head that it hands out.
     pub(super) fn take_upgrade(&self) -> Option<Upgrade> {
         self.upgrade.clone()
@@ -148,8 +162,8 @@ impl Head {
             .iter()
             .map(|header| (keep(header.name), keep(&String::from_utf8_lossy(header.value))))
             .collect();
-        let mut head = Self { text, method, target, headers, upgrade: None };
         let modern = request.version == Some(1);
+        let mut head = Self { text, method, target, headers, modern, upgrade: None };
         head.check_singles(modern)?;
         head.upgrade = head.read_upgrade(modern)?;
         Ok(head)

@@ -5,15 +5,19 @@
 //! ([`Session::poll`]) and tells ([`Session::upgrade`], [`Session::admit`], [`Session::refuse`], …). Telling
 //! something that does not fit the phase any more, because the peer has gone meanwhile, changes nothing.
 
+mod body;
 mod closing;
 mod deadline;
+mod forward;
 mod framing;
 mod happening;
 mod head;
 mod line;
 mod phase;
 mod queue;
+mod relay;
 mod saved;
+mod state;
 
 use std::time::{Duration, Instant};
 
@@ -25,9 +29,10 @@ use crate::wire::refusal::{CloseCode, Refusal};
 
 use closing::{Closing, Tail};
 use framing::{Arrival, Framing};
-use head::Upgrade;
 use queue::Queue;
+use state::{Asked, State};
 
+pub use forward::Authorization;
 pub use framing::Text;
 pub use happening::{End, Happening};
 pub use head::{Head, HttpAnswer};
@@ -62,37 +67,6 @@ pub struct Spans {
     pub head: Duration,
     /// From our last word to the peer's end.
     pub closing: Duration,
-}
-
-/// The phase of a connection and what belongs to it.
-#[derive(Debug)]
-enum State {
-    Accept,
-    /// A part of the head is here, and since when.
-    HeadPart(head::Progress, Instant),
-    /// The head was handed out.
-    HeadGiven(Asked),
-    Connect {
-        framing: Framing,
-        /// The first message was handed out.
-        given: bool,
-    },
-    Verdict,
-    Open(Framing),
-    Closing(Closing),
-    /// With what is still to be told.
-    Closed(Option<End>),
-}
-
-/// What remains of a head that was handed out.
-#[derive(Debug)]
-struct Asked {
-    /// When the head began to come.
-    began: Instant,
-    /// The answer that makes a WebSocket of the connection, if that was asked for.
-    upgrade: Option<Upgrade>,
-    /// The method was HEAD.
-    head_only: bool,
 }
 
 impl Session {
@@ -130,6 +104,8 @@ impl Session {
         if self.phase() == Phase::Accept {
             self.step(Event::Byte, |_| State::HeadPart(head::Progress::default(), now.mono));
         }
+        self.relay_moved(now);
+        self.ignore_the_rest();
         self.listen();
     }
 
@@ -147,8 +123,9 @@ impl Session {
     }
 
     /// The first `count` bytes of [`Session::outgoing`] were written.
-    pub fn sent(&mut self, count: usize) {
+    pub fn sent(&mut self, count: usize, now: Now) {
         self.tx.skip(count);
+        self.relay_moved(now);
     }
 
     /// Whether the connection should be read now. It is not while as much is held as the phase allows, nor while as
@@ -165,6 +142,7 @@ impl Session {
                         && (held < limits::READ_TURN_BYTES_MAX
                             || (held as u64) < framing::front_len(self.rx.waiting()))
                 }
+                State::Relay(_) => held < limits::RELAY_QUEUE_BYTES_MAX,
                 State::Closing(_) => true,
                 State::Closed(_) => false,
             }
@@ -179,6 +157,13 @@ impl Session {
             State::Connect { given: false, .. } | State::Open(_) => self.poll_frames(now),
             State::HeadGiven(_) => None,
             State::Connect { .. } | State::Verdict => self.poll_eof(),
+            State::Relay(_) => {
+                if self.relay_torn() {
+                    self.poll_eof()
+                } else {
+                    None
+                }
+            }
             State::Closing(_) => self.poll_closing(),
             State::Closed(end) => end.take().map(Happening::Ended),
         }
@@ -217,15 +202,17 @@ impl Session {
 
     /// [`Phase::Head`]: makes the connection a WebSocket. Does nothing if that was not asked for.
     pub fn upgrade(&mut self) {
-        let State::HeadGiven(Asked { upgrade: Some(upgrade), .. }) = &self.state else { return };
+        let State::HeadGiven(Asked { upgrade: Some(upgrade), len, .. }) = &self.state else { return };
         self.tx.push(upgrade.response().as_bytes());
+        self.rx.skip(*len);
         let framing = Framing::new(Phase::Connect);
         self.step(Event::Upgrade, |_| State::Connect { framing, given: false });
     }
 
-    /// [`Phase::Head`]: answers the request, and ends the connection once the answer has arrived.
+    /// [`Phase::Head`], and [`Phase::Relay`] while the runtime has not answered: answers the request, and ends the
+    /// connection once the answer has arrived.
     pub fn answer(&mut self, answer: &HttpAnswer, now: Now) {
-        if self.allows(Event::Answer) {
+        if self.allows(Event::Answer) && !self.relay_begun() {
             self.write_answer(answer);
             self.close(Event::Answer, Tail::deaf(), now);
         }
@@ -307,8 +294,8 @@ impl Session {
         };
         match if due { Head::parse(self.rx.waiting()) } else { Ok(None) } {
             Ok(Some((head, len))) => {
-                self.rx.skip(len);
-                let asked = Asked { began, upgrade: head.take_upgrade(), head_only: head.method() == "HEAD" };
+                let head_only = head.method() == "HEAD";
+                let asked = Asked { began, len, upgrade: head.take_upgrade(), head_only };
                 self.state = State::HeadGiven(asked);
                 Some(Happening::Head(head))
             }
@@ -376,6 +363,9 @@ impl Session {
         if self.is_websocket() {
             framing::write_close(&mut self.tx, Role::Server, refusal.code, refusal.close_reason());
             self.close(event, tail, now);
+        } else if self.relay_begun() {
+            // An answer that has begun can only be cut.
+            self.close(event, Tail::deaf(), now);
         } else {
             self.write_answer(&HttpAnswer::text(refusal.status, &refusal.reason));
             self.close(event, Tail::deaf(), now);
@@ -383,7 +373,11 @@ impl Session {
     }
 
     fn write_answer(&mut self, answer: &HttpAnswer) {
-        let head_only = matches!(&self.state, State::HeadGiven(asked) if asked.head_only);
+        let head_only = match &self.state {
+            State::HeadGiven(asked) => asked.head_only,
+            State::Relay(relay) => relay.head_only(),
+            _ => false,
+        };
         self.tx.push(&answer.format(!head_only));
     }
 
@@ -423,26 +417,4 @@ pub fn parting(refusal: &Refusal) -> Vec<u8> {
     let mut frame = Queue::default();
     framing::write_close(&mut frame, Role::Server, refusal.code, refusal.close_reason());
     frame.waiting().to_vec()
-}
-
-impl State {
-    fn phase(&self) -> Phase {
-        match self {
-            Self::Accept => Phase::Accept,
-            Self::HeadPart(..) | Self::HeadGiven(_) => Phase::Head,
-            Self::Connect { .. } => Phase::Connect,
-            Self::Verdict => Phase::Verdict,
-            Self::Open(_) => Phase::Open,
-            Self::Closing(_) => Phase::Closing,
-            Self::Closed(_) => Phase::Closed,
-        }
-    }
-
-    /// The same, and the peer has said its last word.
-    fn peer_ended(self) -> Self {
-        match self {
-            Self::Closing(closing) => Self::Closing(closing.ended()),
-            other => other,
-        }
-    }
 }

@@ -18,6 +18,8 @@ pub enum Phase {
     Verdict,
     /// Admitted.
     Open,
+    /// The request passes to the runtime, and its answer back.
+    Relay,
     /// Our last word is written or being written; the peer's own end is awaited.
     Closing,
     /// Over.
@@ -35,6 +37,9 @@ pub enum Deadline {
     Handshake,
     /// The closing span, from entering the phase.
     Closing,
+    /// The relay spans, from the last byte that came or went: one for reaching the runtime, one for a peer that is to
+    /// send or to take something, one for the runtime's answer. None once another protocol is agreed on.
+    Relay,
 }
 
 /// One row of [`PHASES`].
@@ -46,8 +51,8 @@ pub struct PhaseRow {
     pub name: &'static str,
     /// How long the connection may stay in it.
     pub deadline: Deadline,
-    /// The largest single thing (head, message) that the peer may send in it, in bytes; in [`Phase::Verdict`] how
-    /// much may wait unread. 0: what comes is thrown away.
+    /// The largest single thing (head, message) that the peer may send in it, in bytes; in [`Phase::Verdict`] and
+    /// [`Phase::Relay`] how much may wait unread. 0: what comes is thrown away.
     pub bytes_max: usize,
     /// What happens when the deadline has passed.
     pub on_deadline: &'static str,
@@ -62,8 +67,10 @@ pub enum Event {
     Byte,
     /// The gateway lets the connection become a WebSocket.
     Upgrade,
-    /// The gateway answers the request as plain HTTP.
+    /// The gateway answers the request as plain HTTP, or the runtime's answer is all here.
     Answer,
+    /// The gateway passes the request to the runtime.
+    Relay,
     /// The first request is read and is being decided on.
     Connect,
     /// The gateway admits the peer.
@@ -86,8 +93,16 @@ pub enum Event {
 
 impl Phase {
     /// Every phase, in the order of a connection's life.
-    pub const ALL: [Self; 7] =
-        [Self::Accept, Self::Head, Self::Connect, Self::Verdict, Self::Open, Self::Closing, Self::Closed];
+    pub const ALL: [Self; 8] = [
+        Self::Accept,
+        Self::Head,
+        Self::Connect,
+        Self::Verdict,
+        Self::Open,
+        Self::Relay,
+        Self::Closing,
+        Self::Closed,
+    ];
 
     /// The phase's row in [`PHASES`].
     pub fn row(self) -> &'static PhaseRow {
@@ -97,6 +112,7 @@ impl Phase {
             Self::Connect => &CONNECT,
             Self::Verdict => &VERDICT,
             Self::Open => &OPEN,
+            Self::Relay => &RELAY,
             Self::Closing => &CLOSING,
             Self::Closed => &CLOSED,
         }
@@ -110,10 +126,11 @@ impl Phase {
 
 impl Event {
     /// Every event.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Byte,
         Self::Upgrade,
         Self::Answer,
+        Self::Relay,
         Self::Connect,
         Self::Admit,
         Self::Refuse,
@@ -177,6 +194,15 @@ const OPEN: PhaseRow = PhaseRow {
     doc: "admitted",
 };
 
+const RELAY: PhaseRow = PhaseRow {
+    phase: Phase::Relay,
+    name: "relay",
+    deadline: Deadline::Relay,
+    bytes_max: limits::RELAY_QUEUE_BYTES_MAX,
+    on_deadline: "HTTP 503 or 504 if the answer has not begun, then closing",
+    doc: "the request passes to the runtime, and its answer back",
+};
+
 const CLOSING: PhaseRow = PhaseRow {
     phase: Phase::Closing,
     name: "closing",
@@ -196,7 +222,7 @@ const CLOSED: PhaseRow = PhaseRow {
 };
 
 /// Every phase, in the order of a connection's life.
-pub const PHASES: &[PhaseRow] = &[ACCEPT, HEAD, CONNECT, VERDICT, OPEN, CLOSING, CLOSED];
+pub const PHASES: &[PhaseRow] = &[ACCEPT, HEAD, CONNECT, VERDICT, OPEN, RELAY, CLOSING, CLOSED];
 
 /// Every step there is: in this phase, on this event, to that phase.
 pub const TRANSITIONS: &[(Phase, Event, Phase)] = &[
@@ -208,6 +234,7 @@ pub const TRANSITIONS: &[(Phase, Event, Phase)] = &[
     (Phase::Accept, Event::Deadline, Phase::Closing),
     (Phase::Head, Event::Upgrade, Phase::Connect),
     (Phase::Head, Event::Answer, Phase::Closing),
+    (Phase::Head, Event::Relay, Phase::Relay),
     (Phase::Head, Event::Refuse, Phase::Closing),
     (Phase::Head, Event::Finish, Phase::Closing),
     (Phase::Head, Event::Eof, Phase::Closed),
@@ -232,6 +259,13 @@ pub const TRANSITIONS: &[(Phase, Event, Phase)] = &[
     (Phase::Open, Event::PeerClose, Phase::Closing),
     (Phase::Open, Event::Eof, Phase::Closed),
     (Phase::Open, Event::Lost, Phase::Closed),
+    // A peer that has said all may end its side and still get the answer; `Eof` is an end in the middle.
+    (Phase::Relay, Event::Answer, Phase::Closing),
+    (Phase::Relay, Event::Refuse, Phase::Closing),
+    (Phase::Relay, Event::Finish, Phase::Closing),
+    (Phase::Relay, Event::Eof, Phase::Closed),
+    (Phase::Relay, Event::Lost, Phase::Closed),
+    (Phase::Relay, Event::Deadline, Phase::Closing),
     // The peer's end may come before all of ours is written; `Drained` tells when both are done.
     (Phase::Closing, Event::PeerClose, Phase::Closing),
     (Phase::Closing, Event::Eof, Phase::Closing),

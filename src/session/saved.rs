@@ -91,7 +91,8 @@ impl Session {
     }
 
     /// The session as plain values, every byte included. `None` while the gateway owes a decision on something that
-    /// was handed out (a head, the connect request), and when the connection is over.
+    /// was handed out (a head, the connect request), while a request passes to the runtime, and when the connection is
+    /// over.
     pub fn save(&self, epoch: &Epoch) -> Option<(Saved, Held)> {
         let state = match &self.state {
             State::Accept => Place::Accept,
@@ -101,9 +102,11 @@ impl Session {
             State::Connect { given: false, .. } => Place::Connect,
             State::Open(_) => Place::Open,
             State::Closing(closing) => Place::of(closing, epoch),
-            State::HeadGiven(_) | State::Connect { given: true, .. } | State::Verdict | State::Closed(_) => {
-                return None;
-            }
+            State::HeadGiven(_)
+            | State::Connect { given: true, .. }
+            | State::Verdict
+            | State::Relay(_)
+            | State::Closed(_) => return None,
         };
         let fragments = match &self.state {
             State::Connect { framing, .. } | State::Open(framing) => framing.fragments().to_vec(),

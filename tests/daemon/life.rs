@@ -177,6 +177,7 @@ fn tables_are_printed_for_people_and_tests() {
         ("methods", "system-presence "),
         ("events", "presence "),
         ("admission", "origin-foreign "),
+        ("passages", "canvas "),
         ("fields", "CONN_ID "),
         ("entries", "7cdcec18576a4355a4c663a5c7376159 "),
         ("settings", "handshake.timeoutMs "),

@@ -7,12 +7,13 @@ use loopgate::clock::millis;
 use loopgate::config::exit::EXITS;
 use loopgate::gateway::http::ROUTES;
 use loopgate::gateway::method::METHODS;
-use loopgate::limits::{CLOSING, HANDSHAKE, HEAD};
+use loopgate::limits::{CLOSING, HANDSHAKE, HEAD, RELAY_DIAL, RELAY_PEER, RELAY_RUNTIME};
+use loopgate::policy::passage::PASSAGES;
 use loopgate::policy::rules::ADMISSION;
 use loopgate::session::{Deadline, PHASES};
 
 use crate::page::Page;
-use crate::source::{code, literals};
+use crate::source::{code, first_arguments, literals};
 
 fn page() -> Page {
     Page::read("loopgated.8")
@@ -33,6 +34,13 @@ fn phases_have_their_deadlines_and_limits() {
                 format!("deadline: handshake, {} ms from accept", millis(HANDSHAKE.default))
             }
             Deadline::Closing => format!("deadline: closing, {} ms from the entry", millis(CLOSING.default)),
+            Deadline::Relay => format!(
+                "deadline: relay, from the last byte that came or went: {} ms for reaching the runtime, {} ms for a \
+                 peer that is to send or to take something, {} ms",
+                millis(RELAY_DIAL),
+                millis(RELAY_PEER),
+                millis(RELAY_RUNTIME)
+            ),
         });
         item.says(&match row.bytes_max {
             0 => "what comes is thrown away".to_owned(),
@@ -109,6 +117,21 @@ fn who_answers_methods_and_why() {
         let item = items.iter().find(|item| item.head == row.route.name()).unwrap();
         item.says(&format!("{}.", row.why));
     }
+}
+
+#[test]
+fn passages() {
+    let items = page().items("HTTP OF THE RUNTIME");
+    for (item, row) in items.iter().zip(PASSAGES) {
+        assert_eq!(item.head, row.name);
+        item.says(row.doc);
+        item.says(&format!("for {}", row.access.name()));
+        assert_eq!(item.body.contains("GET and HEAD alone"), row.reads_only, "{}", row.name);
+        assert_eq!(item.body.contains("WebSockets too"), row.upgrades, "{}", row.name);
+        item.says(&format!("Paths: {}.", row.paths.join(", ")));
+    }
+    let rules = items.iter().skip(PASSAGES.len()).map(|item| item.head.clone()).collect::<BTreeSet<_>>();
+    assert_eq!(rules, first_arguments(&code("src/policy/passage.rs"), "Refusal::new"));
 }
 
 #[test]

@@ -201,7 +201,7 @@ fn a_peer_that_has_ended_its_side_gets_its_answer() {
     rig.session.eof();
     rig.pump();
     assert_eq!((rig.session.phase(), &rig.end), (Phase::Closing, &None), "unsent");
-    rig.session.sent(7);
+    rig.session.sent(7, rig.now);
     rig.pump();
     assert_eq!(rig.session.phase(), Phase::Closing);
     rig.blocked = false;

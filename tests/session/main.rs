@@ -22,6 +22,7 @@ mod ends;
 mod frames;
 mod http;
 mod memory;
+mod relay;
 mod rig;
 mod saved;
 mod tables;

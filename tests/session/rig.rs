@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use loopgate::clock::Now;
 use loopgate::limits;
-use loopgate::session::{End, Happening, Head, HttpAnswer, Phase, Session, Spans};
+use loopgate::session::{Authorization, End, Happening, Head, HttpAnswer, Phase, Session, Spans};
 use loopgate::wire::refusal::{CloseCode, Refusal};
 
 pub(crate) const SPANS: Spans = Spans {
@@ -35,6 +35,8 @@ pub(crate) struct Rig {
     /// Nothing is written to the socket.
     pub(crate) blocked: bool,
     pub(crate) heap_max: usize,
+    /// Requests pass to a runtime that was reached; this is what it was sent.
+    pub(crate) runtime: Option<Vec<u8>>,
 }
 
 /// SplitMix64.
@@ -80,6 +82,7 @@ impl Rig {
             patient: false,
             blocked: false,
             heap_max: 0,
+            runtime: None,
         }
     }
 
@@ -110,6 +113,19 @@ impl Rig {
         rig
     }
 
+    /// A session whose request, which begins with `bytes`, passes to a runtime.
+    pub(crate) fn relaying(bytes: &[u8]) -> Self {
+        let mut rig = Self { runtime: Some(Vec::new()), ..Self::new() };
+        rig.bytes(bytes);
+        rig
+    }
+
+    /// The runtime answers.
+    pub(crate) fn give(&mut self, bytes: &[u8]) {
+        self.session.relay_give(bytes, self.now);
+        self.pump();
+    }
+
     /// A session in any phase, nothing unsent.
     pub(crate) fn at(phase: Phase) -> Self {
         match phase {
@@ -122,6 +138,7 @@ impl Rig {
             Phase::Connect => Self::connecting(),
             Phase::Verdict => Self::deciding(),
             Phase::Open => Self::open(),
+            Phase::Relay => Self::relaying(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n"),
             Phase::Closing => {
                 let mut rig = Self::open();
                 rig.refuse();
@@ -178,6 +195,12 @@ impl Rig {
     /// Everything that can be done without new input.
     pub(crate) fn pump(&mut self) {
         loop {
+            if let Some(sent) = &mut self.runtime {
+                if let Err(refusal) = self.session.relay_take(usize::MAX, sent) {
+                    self.session.refuse(&refusal, self.now);
+                    self.refusals.push(refusal);
+                }
+            }
             self.heap_max = self.heap_max.max(self.session.heap_bytes());
             let mut quiet = true;
             while let Some(happening) = self.session.poll(self.now) {
@@ -186,7 +209,7 @@ impl Rig {
             }
             if !self.blocked && !self.session.outgoing().is_empty() {
                 self.written.extend_from_slice(self.session.outgoing());
-                self.session.sent(self.session.unsent());
+                self.session.sent(self.session.unsent(), self.now);
                 quiet = false;
             }
             if self.session.half_close_due() {
@@ -203,6 +226,16 @@ impl Rig {
         assert!(self.end.is_none(), "{happening:?} after the end");
         self.told.push(format!("{happening:?}"));
         match happening {
+            Happening::Head(head) if self.runtime.is_some() => {
+                match self.session.relay(&head, Authorization::Keep, self.now) {
+                    Ok(forwarded) => {
+                        self.runtime = Some(forwarded);
+                        self.session.relay_reached(self.now);
+                    }
+                    Err(refusal) => self.session.refuse(&refusal, self.now),
+                }
+                self.head = Some(head);
+            }
             Happening::Head(head) if head.is_upgrade() => {
                 self.session.upgrade();
                 self.session.send_text(&[CHALLENGE]);

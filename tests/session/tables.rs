@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use loopgate::session::{Deadline, Event, HttpAnswer, PHASES, Phase, TRANSITIONS, next};
+use loopgate::session::{
+    Authorization, Deadline, Event, Happening, Head, HttpAnswer, PHASES, Phase, TRANSITIONS, next,
+};
 
 use crate::rig::{Rig, SPANS, close, stopping, upgrade_request};
 
@@ -88,17 +90,25 @@ fn cause(rig: &mut Rig, phase: Phase, event: Event) -> Option<Phase> {
     let (session, now) = (&mut rig.session, rig.now);
     match event {
         Event::Byte => session.receive(b"G", now),
-        Event::Upgrade if phase == Phase::Head => return Some(whole_head(|rig| rig.session.upgrade())),
+        Event::Upgrade if phase == Phase::Head => return Some(whole_head(|rig, _| rig.session.upgrade())),
         Event::Answer if phase == Phase::Head => {
-            return Some(whole_head(|rig| rig.session.answer(&HttpAnswer::text(200, "ok"), rig.now)));
+            return Some(whole_head(|rig, _| rig.session.answer(&HttpAnswer::text(200, "ok"), rig.now)));
         }
+        Event::Relay if phase == Phase::Head => {
+            let pass = |rig: &mut Rig, head: &Head| {
+                rig.session.relay(head, Authorization::Keep, rig.now).unwrap();
+            };
+            return Some(whole_head(pass));
+        }
+        // Only a head that was handed out can be passed on, and it was handed out once.
+        Event::Relay => return None,
         Event::Upgrade => session.upgrade(),
         Event::Answer => session.answer(&HttpAnswer::text(200, "ok"), now),
         Event::Connect => session.deliberate(),
         Event::Admit => session.admit(),
         Event::Refuse => session.refuse(&loopgate::wire::refusal::Refusal::new("test", "no", "none"), now),
         Event::Finish => session.finish(&stopping(), now),
-        Event::PeerClose if matches!(phase, Phase::Accept | Phase::Head) => return None,
+        Event::PeerClose if matches!(phase, Phase::Accept | Phase::Head | Phase::Relay) => return None,
         Event::PeerClose => {
             session.receive(&close(1000, ""), now);
             if phase != Phase::Closing {
@@ -113,18 +123,18 @@ fn cause(rig: &mut Rig, phase: Phase, event: Event) -> Option<Phase> {
             drop(session.poll(now));
         }
         Event::Lost => session.lost(),
-        Event::Deadline => drop(session.expire(now.later(SPANS.handshake))),
+        Event::Deadline => drop(session.expire(now.later(SPANS.handshake.max(loopgate::limits::RELAY_PEER)))),
         Event::Drained => return None,
     }
     Some(rig.session.phase())
 }
 
 /// The phase after `tell` was told to a session whose head is whole.
-fn whole_head(tell: impl Fn(&mut Rig)) -> Phase {
+fn whole_head(tell: impl Fn(&mut Rig, &Head)) -> Phase {
     let mut rig = Rig::new();
     rig.session.receive(&upgrade_request(), rig.now);
-    drop(rig.session.poll(rig.now));
-    tell(&mut rig);
+    let Some(Happening::Head(head)) = rig.session.poll(rig.now) else { panic!("no head") };
+    tell(&mut rig, &head);
     rig.session.phase()
 }
 

@@ -1,0 +1,213 @@
+//! A connection whose request passes to the runtime: a bounded pipe, without I/O.
+//!
+//! Rule: towards the runtime goes one request and not a byte more; towards the peer goes whatever the runtime answers,
+//! as it came. Neither side is read while as much waits for the other one as may.
+
+use std::time::{Duration, Instant};
+
+use super::body::Body;
+use super::closing::Tail;
+use super::forward::{self, Authorization};
+use super::head::Head;
+use super::phase::Event;
+use super::{Session, State};
+use crate::clock::Now;
+use crate::limits::{RELAY_DIAL, RELAY_PEER, RELAY_QUEUE_BYTES_MAX, RELAY_RUNTIME};
+use crate::wire::refusal::Refusal;
+
+/// What belongs to the phase of the same name.
+#[derive(Debug)]
+pub(super) struct Relay {
+    /// What is still to come of the request.
+    body: Body,
+    /// How far the answer has come.
+    answer: Answer,
+    /// The method was HEAD.
+    head_only: bool,
+    /// The runtime is there, and has been sent the head.
+    reached: bool,
+    /// When something came or went last.
+    moved: Instant,
+}
+
+/// How far the runtime's answer has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Answer {
+    /// Not a byte came.
+    Awaited,
+    /// So many bytes of the line that tells whether another protocol is agreed on; it is so far.
+    Line(usize),
+    /// It came in part.
+    Begun,
+}
+
+/// What a relay waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wait {
+    /// For the runtime to be reached.
+    Dial,
+    /// For the peer to send the rest of its request.
+    Request,
+    /// For the peer to take what it is sent.
+    Taking,
+    /// For the runtime to go on.
+    Runtime,
+    /// For nobody in particular: both speak another protocol.
+    Nobody,
+}
+
+impl Session {
+    /// [`super::Phase::Head`]: the request, whose head was `head`, goes to the runtime. Gives the head to send there.
+    ///
+    /// # Errors
+    /// The request cannot be passed on as it is; nothing has changed yet.
+    pub fn relay(
+        &mut self,
+        head: &Head,
+        authorization: Authorization<'_>,
+        now: Now,
+    ) -> Result<Vec<u8>, Refusal> {
+        let State::HeadGiven(asked) = &self.state else { return Ok(Vec::new()) };
+        let (len, head_only) = (asked.len, asked.head_only);
+        let body = Body::of(head)?;
+        let raw = self.rx.waiting().get(..len).unwrap_or_default();
+        let out = forward::forwarded(head, raw, authorization)?;
+        self.rx.skip(len);
+        let relay = Relay { body, answer: Answer::Awaited, head_only, reached: false, moved: now.mono };
+        self.step(Event::Relay, |_| State::Relay(relay));
+        self.ignore_the_rest();
+        Ok(out)
+    }
+
+    /// The runtime is there, and its owner is whom the settings name.
+    pub fn relay_reached(&mut self, now: Now) {
+        if let State::Relay(relay) = &mut self.state {
+            relay.reached = true;
+            relay.moved = now.mono;
+        }
+    }
+
+    /// Moves at most `max` bytes of the request's body behind `out`.
+    ///
+    /// # Errors
+    /// The body is not framed as its head says: nothing more may be sent to the runtime.
+    pub fn relay_take(&mut self, max: usize, out: &mut Vec<u8>) -> Result<(), Refusal> {
+        match &mut self.state {
+            State::Relay(relay) => relay.body.pass(&mut self.rx, max, out),
+            _ => Ok(()),
+        }
+    }
+
+    /// How many bytes of the answer there is room for.
+    pub fn relay_room(&self) -> usize {
+        match &self.state {
+            State::Relay(_) => RELAY_QUEUE_BYTES_MAX.saturating_sub(self.tx.len()),
+            _ => 0,
+        }
+    }
+
+    /// Bytes of the runtime's answer.
+    pub fn relay_give(&mut self, bytes: &[u8], now: Now) {
+        let State::Relay(relay) = &mut self.state else { return };
+        relay.moved = now.mono;
+        relay.hear(bytes);
+        self.tx.push(bytes);
+        self.ignore_the_rest();
+    }
+
+    /// Whether a byte of the runtime's answer has come.
+    pub fn relay_begun(&self) -> bool {
+        matches!(&self.state, State::Relay(relay) if relay.answer != Answer::Awaited)
+    }
+
+    /// Whether the peer has ended its side and all that it said has gone on, so that the runtime may see the end.
+    pub fn relay_said_all(&self) -> bool {
+        self.eof && self.rx.is_empty() && matches!(&self.state, State::Relay(_))
+    }
+
+    /// The runtime has ended its side: with all of its answer, if any came ([`Session::relay_begun`]).
+    pub fn relay_end(&mut self, now: Now) {
+        if self.relay_begun() {
+            self.close(Event::Answer, Tail::deaf(), now);
+        }
+    }
+
+    /// When the relay has waited too long.
+    pub(super) fn relay_deadline(&self, relay: &Relay) -> Option<Instant> {
+        relay.moved.checked_add(self.relay_span(relay)?)
+    }
+
+    /// How long it may wait.
+    pub(super) fn relay_span(&self, relay: &Relay) -> Option<Duration> {
+        match self.relay_wait(relay) {
+            Wait::Dial => Some(RELAY_DIAL),
+            Wait::Request | Wait::Taking => Some(RELAY_PEER),
+            Wait::Runtime => Some(RELAY_RUNTIME),
+            Wait::Nobody => None,
+        }
+    }
+
+    /// What is waited for.
+    pub(super) fn relay_wait(&self, relay: &Relay) -> Wait {
+        match relay.body {
+            _ if !relay.reached => Wait::Dial,
+            _ if !self.tx.is_empty() => Wait::Taking,
+            Body::Raw => Wait::Nobody,
+            // With bytes unread it is the runtime that does not take them.
+            Body::Left(_) | Body::Chunks(_) if self.rx.is_empty() => Wait::Request,
+            Body::Left(_) | Body::Chunks(_) | Body::Whole | Body::Held => Wait::Runtime,
+        }
+    }
+
+    /// Whether the peer has gone in the middle of its request, and all that came of it has been taken.
+    pub(super) fn relay_torn(&self) -> bool {
+        let torn = |relay: &Relay| matches!(relay.body, Body::Left(_) | Body::Chunks(_));
+        self.eof && self.rx.is_empty() && matches!(&self.state, State::Relay(relay) if torn(relay))
+    }
+
+    /// Something came or went.
+    pub(super) fn relay_moved(&mut self, now: Now) {
+        if let State::Relay(relay) = &mut self.state {
+            relay.moved = now.mono;
+        }
+    }
+
+    /// Behind the request nothing counts; it is read all the same, so that the peer's end is noticed.
+    pub(super) fn ignore_the_rest(&mut self) {
+        if matches!(&self.state, State::Relay(relay) if relay.body.is_whole()) {
+            self.rx.skip(usize::MAX);
+        }
+    }
+}
+
+impl Relay {
+    /// Whether an answer of ours has no body.
+    pub(super) fn head_only(&self) -> bool {
+        self.head_only
+    }
+
+    /// Takes note of how the answer begins: only a 101 opens the way for what is no HTTP, and only if it was asked for.
+    fn hear(&mut self, bytes: &[u8]) {
+        let seen = match self.answer {
+            Answer::Awaited => 0,
+            Answer::Line(seen) => seen,
+            Answer::Begun => return,
+        };
+        if self.body != Body::Held {
+            self.answer = Answer::Begun;
+            return;
+        }
+        let want = SWITCHING.get(seen..).unwrap_or_default();
+        let alike = want.iter().zip(bytes).take_while(|(want, byte)| want == byte).count();
+        (self.answer, self.body) = if alike == want.len() {
+            (Answer::Begun, Body::Raw)
+        } else if alike == bytes.len() {
+            (Answer::Line(seen + alike), Body::Held)
+        } else {
+            (Answer::Begun, Body::Whole)
+        };
+    }
+}
+
+/// How an answer begins that agrees to another protocol.
+const SWITCHING: &[u8] = b"HTTP/1.1 101 ";
