@@ -106,12 +106,13 @@ fn both_directions_are_bounded() {
     let mut rig = Rig::relaying(head);
     // The runtime takes nothing more, and the peer takes nothing.
     rig.blocked = true;
-    let mut held = 0;
+    let zeros = vec![0; 64 * 1024];
+    let mut taken = 0;
     while rig.session.wants_read() {
-        rig.session.receive(&[0; 64 * 1024], rig.now);
-        held += 64 * 1024;
+        rig.session.receive(&zeros, rig.now);
+        taken += 64 * 1024;
     }
-    assert!(held <= RELAY_QUEUE_BYTES_MAX + 64 * 1024, "{held} bytes of the request");
+    assert!(taken <= RELAY_QUEUE_BYTES_MAX + 64 * 1024, "{taken} bytes of the request");
     while rig.session.relay_room() > 0 {
         let room = rig.session.relay_room();
         rig.session.relay_give(&vec![0; room.min(64 * 1024)], rig.now);

@@ -100,8 +100,6 @@ fn cause(rig: &mut Rig, phase: Phase, event: Event) -> Option<Phase> {
             };
             return Some(whole_head(pass));
         }
-        // Only a head that was handed out can be passed on, and it was handed out once.
-        Event::Relay => return None,
         Event::Upgrade => session.upgrade(),
         Event::Answer => session.answer(&HttpAnswer::text(200, "ok"), now),
         Event::Connect => session.deliberate(),
@@ -124,7 +122,8 @@ fn cause(rig: &mut Rig, phase: Phase, event: Event) -> Option<Phase> {
         }
         Event::Lost => session.lost(),
         Event::Deadline => drop(session.expire(now.later(SPANS.handshake.max(loopgate::limits::RELAY_PEER)))),
-        Event::Drained => return None,
+        // Only a head that was handed out can be passed on, and it was handed out once.
+        Event::Relay | Event::Drained => return None,
     }
     Some(rig.session.phase())
 }
