@@ -67,7 +67,7 @@ impl Body {
     }
 
     /// Moves at most `max` bytes of the request from `rx` behind `out`. What comes after its end is thrown away.
-    pub(super) fn pass(&mut self, rx: &mut Queue, max: usize, out: &mut Vec<u8>) -> Result<(), Refusal> {
+    pub(super) fn pass(&mut self, rx: &mut Queue, max: usize, out: &mut Queue) -> Result<(), Refusal> {
         let waiting = rx.waiting();
         let within = waiting.get(..max).unwrap_or(waiting);
         let count = match self {
@@ -80,7 +80,7 @@ impl Body {
             }
             Self::Chunks(_) => self.chunks(within)?,
         };
-        out.extend_from_slice(within.get(..count).unwrap_or_default());
+        out.push(within.get(..count).unwrap_or_default());
         rx.skip(if self.is_whole() { usize::MAX } else { count });
         Ok(())
     }
@@ -168,13 +168,13 @@ mod tests {
 
     /// What passes of `bytes`, given in pieces of `step`, and whether the request is whole then.
     fn passed(mut body: Body, bytes: &[u8], step: usize) -> Result<(Vec<u8>, bool), Refusal> {
-        let (mut rx, mut out) = (Queue::default(), Vec::new());
+        let (mut rx, mut out) = (Queue::default(), Queue::default());
         for piece in bytes.chunks(step) {
             rx.push(piece);
             body.pass(&mut rx, usize::MAX, &mut out)?;
             assert!(rx.is_empty(), "nothing stays behind");
         }
-        Ok((out, body.is_whole()))
+        Ok((out.waiting().to_vec(), body.is_whole()))
     }
 
     #[test]
@@ -273,7 +273,7 @@ mod tests {
 
     #[test]
     fn no_more_passes_than_there_is_room_for() {
-        let (mut rx, mut out) = (Queue::default(), Vec::new());
+        let (mut rx, mut out) = (Queue::default(), Queue::default());
         rx.push(b"5\r\nhello\r\n0\r\n\r\n");
         let mut body = Body::Chunks(Chunk::START);
         while !body.is_whole() {
@@ -281,18 +281,18 @@ mod tests {
             body.pass(&mut rx, 2, &mut out).unwrap();
             assert!((1..=2).contains(&(out.len() - before)));
         }
-        assert_eq!(out, b"5\r\nhello\r\n0\r\n\r\n");
+        assert_eq!(out.waiting(), b"5\r\nhello\r\n0\r\n\r\n");
     }
 
     #[test]
     fn before_another_protocol_is_agreed_on_nothing_passes_and_nothing_is_lost() {
-        let (mut rx, mut out) = (Queue::default(), Vec::new());
+        let (mut rx, mut out) = (Queue::default(), Queue::default());
         rx.push(b"early");
         let mut body = Body::Held;
         body.pass(&mut rx, 100, &mut out).unwrap();
         assert_eq!((out.len(), rx.len()), (0, 5));
         body = Body::Raw;
         body.pass(&mut rx, 100, &mut out).unwrap();
-        assert_eq!(out, b"early");
+        assert_eq!(out.waiting(), b"early");
     }
 }

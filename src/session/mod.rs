@@ -105,7 +105,6 @@ impl Session {
             self.step(Event::Byte, |_| State::HeadPart(head::Progress::default(), now.mono));
         }
         self.relay_moved(now);
-        self.ignore_the_rest();
         self.listen();
     }
 
@@ -157,13 +156,7 @@ impl Session {
             State::Connect { given: false, .. } | State::Open(_) => self.poll_frames(now),
             State::HeadGiven(_) => None,
             State::Connect { .. } | State::Verdict => self.poll_eof(),
-            State::Relay(_) => {
-                if self.relay_torn() {
-                    self.poll_eof()
-                } else {
-                    None
-                }
-            }
+            State::Relay(_) => self.poll_relay(now),
             State::Closing(_) => self.poll_closing(),
             State::Closed(end) => end.take().map(Happening::Ended),
         }
@@ -183,6 +176,7 @@ impl Session {
     pub fn heap_bytes(&self) -> usize {
         let framing = match &self.state {
             State::Connect { framing, .. } | State::Open(framing) => framing.capacity(),
+            State::Relay(relay) => relay.capacity(),
             _ => 0,
         };
         self.rx.capacity() + self.tx.capacity() + framing
@@ -333,6 +327,18 @@ impl Session {
         let end = End::Eof { phase: self.phase(), unfinished: self.unfinished() };
         self.step(Event::Eof, |_| State::Closed(None));
         Some(Happening::Ended(end))
+    }
+
+    fn poll_relay(&mut self, now: Now) -> Option<Happening> {
+        let fault = match &mut self.state {
+            State::Relay(relay) => relay.take_fault(),
+            _ => None,
+        };
+        match fault {
+            Some(refusal) => Some(self.refuse_ourselves(refusal, now)),
+            None if self.relay_torn() => self.poll_eof(),
+            None => None,
+        }
     }
 
     fn poll_closing(&mut self) -> Option<Happening> {

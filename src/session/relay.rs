@@ -5,12 +5,14 @@
 
 use std::time::{Duration, Instant};
 
+use super::Session;
 use super::body::Body;
 use super::closing::Tail;
 use super::forward::{self, Authorization};
 use super::head::Head;
 use super::phase::Event;
-use super::{Session, State};
+use super::queue::Queue;
+use super::state::{Asked, State};
 use crate::clock::Now;
 use crate::limits::{RELAY_DIAL, RELAY_PEER, RELAY_QUEUE_BYTES_MAX, RELAY_RUNTIME};
 use crate::wire::refusal::Refusal;
@@ -18,13 +20,17 @@ use crate::wire::refusal::Refusal;
 /// What belongs to the phase of the same name.
 #[derive(Debug)]
 pub(super) struct Relay {
+    /// What the runtime is owed and was not sent: at first the head.
+    up: Queue,
     /// What is still to come of the request.
     body: Body,
+    /// The body is not framed as its head says.
+    fault: Option<Refusal>,
     /// How far the answer has come.
     answer: Answer,
     /// The method was HEAD.
     head_only: bool,
-    /// The runtime is there, and has been sent the head.
+    /// The runtime is there.
     reached: bool,
     /// When something came or went last.
     moved: Instant,
@@ -57,26 +63,22 @@ pub(super) enum Wait {
 }
 
 impl Session {
-    /// [`super::Phase::Head`]: the request, whose head was `head`, goes to the runtime. Gives the head to send there.
+    /// [`super::Phase::Head`]: the request, whose head was `head`, goes to the runtime.
     ///
     /// # Errors
     /// The request cannot be passed on as it is; nothing has changed yet.
-    pub fn relay(
-        &mut self,
-        head: &Head,
-        authorization: Authorization<'_>,
-        now: Now,
-    ) -> Result<Vec<u8>, Refusal> {
-        let State::HeadGiven(asked) = &self.state else { return Ok(Vec::new()) };
-        let (len, head_only) = (asked.len, asked.head_only);
+    pub fn relay(&mut self, head: &Head, authorization: Authorization<'_>, now: Now) -> Result<(), Refusal> {
+        let State::HeadGiven(Asked { len, head_only, .. }) = self.state else { return Ok(()) };
         let body = Body::of(head)?;
         let raw = self.rx.waiting().get(..len).unwrap_or_default();
-        let out = forward::forwarded(head, raw, authorization)?;
+        let up = Queue::holding(forward::forwarded(head, raw, authorization)?);
         self.rx.skip(len);
-        let relay = Relay { body, answer: Answer::Awaited, head_only, reached: false, moved: now.mono };
-        self.step(Event::Relay, |_| State::Relay(relay));
-        self.ignore_the_rest();
-        Ok(out)
+        let moved = now.mono;
+        let relay =
+            Relay { up, body, fault: None, answer: Answer::Awaited, head_only, reached: false, moved };
+        self.step(Event::Relay, |_| State::Relay(Box::new(relay)));
+        self.pass_body();
+        Ok(())
     }
 
     /// The runtime is there, and its owner is whom the settings name.
@@ -87,32 +89,36 @@ impl Session {
         }
     }
 
-    /// Moves at most `max` bytes of the request's body behind `out`.
-    ///
-    /// # Errors
-    /// The body is not framed as its head says: nothing more may be sent to the runtime.
-    pub fn relay_take(&mut self, max: usize, out: &mut Vec<u8>) -> Result<(), Refusal> {
-        match &mut self.state {
-            State::Relay(relay) => relay.body.pass(&mut self.rx, max, out),
-            _ => Ok(()),
-        }
-    }
-
-    /// How many bytes of the answer there is room for.
-    pub fn relay_room(&self) -> usize {
+    /// The bytes to write to the runtime, oldest first; none before it is reached.
+    pub fn relay_outgoing(&self) -> &[u8] {
         match &self.state {
-            State::Relay(_) => RELAY_QUEUE_BYTES_MAX.saturating_sub(self.tx.len()),
-            _ => 0,
+            State::Relay(relay) if relay.reached => relay.up.waiting(),
+            _ => &[],
         }
     }
 
-    /// Bytes of the runtime's answer.
+    /// The first `count` bytes of [`Session::relay_outgoing`] were written.
+    pub fn relay_sent(&mut self, count: usize, now: Now) {
+        if let State::Relay(relay) = &mut self.state {
+            relay.up.skip(count);
+            relay.moved = now.mono;
+        }
+        self.pass_body();
+    }
+
+    /// Whether the runtime should be read now: there is room for more of its answer.
+    pub fn relay_wants_read(&self) -> bool {
+        matches!(self.state, State::Relay(_)) && self.tx.len() < RELAY_QUEUE_BYTES_MAX
+    }
+
+    /// Bytes of the runtime's answer. How many are held is bounded if the caller reads at most
+    /// [`crate::limits::READ_TURN_BYTES_MAX`] at once, and only while [`Session::relay_wants_read`].
     pub fn relay_give(&mut self, bytes: &[u8], now: Now) {
         let State::Relay(relay) = &mut self.state else { return };
         relay.moved = now.mono;
         relay.hear(bytes);
         self.tx.push(bytes);
-        self.ignore_the_rest();
+        self.pass_body();
     }
 
     /// Whether a byte of the runtime's answer has come.
@@ -120,9 +126,10 @@ impl Session {
         matches!(&self.state, State::Relay(relay) if relay.answer != Answer::Awaited)
     }
 
-    /// Whether the peer has ended its side and all that it said has gone on, so that the runtime may see the end.
+    /// Whether the peer has ended its side and all that it said was written, so that the runtime may see the end.
     pub fn relay_said_all(&self) -> bool {
-        self.eof && self.rx.is_empty() && matches!(&self.state, State::Relay(_))
+        let said = |relay: &Relay| relay.reached && relay.up.is_empty() && self.rx.is_empty();
+        self.eof && matches!(&self.state, State::Relay(relay) if said(relay))
     }
 
     /// The runtime has ended its side: with all of its answer, if any came ([`Session::relay_begun`]).
@@ -165,22 +172,37 @@ impl Session {
         self.eof && self.rx.is_empty() && matches!(&self.state, State::Relay(relay) if torn(relay))
     }
 
-    /// Something came or went.
+    /// The peer's bytes in [`super::Phase::Relay`]: as many of the request as there is room for go on. Behind it nothing
+    /// counts; it is read all the same, so that the peer's end is noticed.
+    pub(super) fn pass_body(&mut self) {
+        let State::Relay(relay) = &mut self.state else { return };
+        let Relay { up, body, fault, .. } = &mut **relay;
+        let room = RELAY_QUEUE_BYTES_MAX.saturating_sub(up.len());
+        if let Err(refusal) = body.pass(&mut self.rx, room, up) {
+            *fault = Some(refusal);
+        }
+    }
+
+    /// Something of the peer's came, or went to it.
     pub(super) fn relay_moved(&mut self, now: Now) {
         if let State::Relay(relay) = &mut self.state {
             relay.moved = now.mono;
         }
-    }
-
-    /// Behind the request nothing counts; it is read all the same, so that the peer's end is noticed.
-    pub(super) fn ignore_the_rest(&mut self) {
-        if matches!(&self.state, State::Relay(relay) if relay.body.is_whole()) {
-            self.rx.skip(usize::MAX);
-        }
+        self.pass_body();
     }
 }
 
 impl Relay {
+    /// Bytes of memory that it holds.
+    pub(super) fn capacity(&self) -> usize {
+        self.up.capacity()
+    }
+
+    /// Why the request cannot go on, once.
+    pub(super) fn take_fault(&mut self) -> Option<Refusal> {
+        self.fault.take()
+    }
+
     /// Whether an answer of ours has no body.
     pub(super) fn head_only(&self) -> bool {
         self.head_only

@@ -24,7 +24,7 @@ pub(super) enum State {
     },
     Verdict,
     Open(Framing),
-    Relay(Relay),
+    Relay(Box<Relay>),
     Closing(Closing),
     /// With what is still to be told.
     Closed(Option<End>),

@@ -195,11 +195,11 @@ impl Rig {
     /// Everything that can be done without new input.
     pub(crate) fn pump(&mut self) {
         loop {
-            if let Some(sent) = &mut self.runtime {
-                if let Err(refusal) = self.session.relay_take(usize::MAX, sent) {
-                    self.session.refuse(&refusal, self.now);
-                    self.refusals.push(refusal);
-                }
+            while let Some(sent) = self.runtime.as_mut().filter(|_| !self.session.relay_outgoing().is_empty())
+            {
+                let count = self.session.relay_outgoing().len();
+                sent.extend_from_slice(self.session.relay_outgoing());
+                self.session.relay_sent(count, self.now);
             }
             self.heap_max = self.heap_max.max(self.session.heap_bytes());
             let mut quiet = true;
@@ -228,10 +228,7 @@ impl Rig {
         match happening {
             Happening::Head(head) if self.runtime.is_some() => {
                 match self.session.relay(&head, Authorization::Keep, self.now) {
-                    Ok(forwarded) => {
-                        self.runtime = Some(forwarded);
-                        self.session.relay_reached(self.now);
-                    }
+                    Ok(()) => self.session.relay_reached(self.now),
                     Err(refusal) => self.session.refuse(&refusal, self.now),
                 }
                 self.head = Some(head);
