@@ -86,6 +86,9 @@ impl Gateway {
         if self.stopping {
             return self.refuse(id, &stopping(), now);
         }
+        if !self.is_ours(head) && self.pass_http(id, head, &surroundings, now) {
+            return;
+        }
         if !head.is_upgrade() {
             let answer = self.http(head, now);
             return self.answer_http(id, &answer, now);
@@ -96,7 +99,7 @@ impl Gateway {
         self.challenge(id, surroundings, now);
     }
 
-    fn answer_http(&mut self, id: ConnId, answer: &HttpAnswer, now: Now) {
+    pub(super) fn answer_http(&mut self, id: ConnId, answer: &HttpAnswer, now: Now) {
         if let Some(conn) = self.conns.get_mut(id) {
             conn.session.answer(answer, now);
         }
@@ -214,7 +217,7 @@ impl Gateway {
     }
 
     /// A failed attempt, once per connect, whatever mix of secrets it brought (security: every combination counts).
-    fn count_failure(&mut self, id: ConnId, source: &Source, now: Now) {
+    pub(super) fn count_failure(&mut self, id: ConnId, source: &Source, now: Now) {
         let locked = self.penalties.failed(source, now);
         if let (Some(_), Some(conn)) = (locked, self.conns.get(id)) {
             let entry = conn.entry(Kind::Lockout, now).with(Field::Remedy, LOCKOUT_REMEDY);

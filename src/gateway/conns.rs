@@ -1,34 +1,37 @@
 //! The table of connections: slots that are used again, each use with a generation of its own.
 //!
-//! Rule: peers that came to us and legs that we have opened to the runtime live in one table, so that an id means one thing
-//! to the shell; but who asks for a peer never gets a leg, and the other way round.
+//! Rule: peers that came to us, and legs and pipes that we have opened to the runtime, live in one table, so that an id
+//! means one thing to the shell; but who asks for a peer never gets a leg or a pipe, and the other way round.
 
 use super::io::ConnId;
 
-/// Peers (`T`) and legs (`L`) by [`ConnId`]. A stale id finds nothing.
+/// Peers (`T`), legs (`L`) and pipes (`P`) by [`ConnId`]. A stale id finds nothing.
 #[derive(Debug)]
-pub(super) struct Conns<T, L> {
-    slots: Vec<Slot<T, L>>,
+pub(super) struct Conns<T, L, P> {
+    slots: Vec<Slot<T, L, P>>,
     free: Vec<u32>,
     /// How many peers there are.
     len: usize,
+    /// How many pipes there are.
+    pipes: usize,
 }
 
 #[derive(Debug)]
-struct Slot<T, L> {
+struct Slot<T, L, P> {
     generation: u32,
-    tenant: Option<Tenant<T, L>>,
+    tenant: Option<Tenant<T, L, P>>,
 }
 
 #[derive(Debug)]
-enum Tenant<T, L> {
+enum Tenant<T, L, P> {
     Peer(T),
     Leg(L),
+    Pipe(P),
 }
 
-impl<T, L> Conns<T, L> {
+impl<T, L, P> Conns<T, L, P> {
     pub(super) fn new() -> Self {
-        Self { slots: Vec::new(), free: Vec::new(), len: 0 }
+        Self { slots: Vec::new(), free: Vec::new(), len: 0, pipes: 0 }
     }
 
     /// How many peers there are.
@@ -60,7 +63,7 @@ impl<T, L> Conns<T, L> {
         self.put_back(slot, |id| Tenant::Leg(make(id)))
     }
 
-    fn put(&mut self, make: impl FnOnce(ConnId) -> Tenant<T, L>) -> ConnId {
+    fn put(&mut self, make: impl FnOnce(ConnId) -> Tenant<T, L, P>) -> ConnId {
         let slot = self.free.pop().unwrap_or_else(|| {
             self.slots.push(Slot { generation: 0, tenant: None });
             // At most SLOTS_MAX are ever made.
@@ -75,7 +78,7 @@ impl<T, L> Conns<T, L> {
         id
     }
 
-    fn put_back(&mut self, slot: u32, make: impl FnOnce(ConnId) -> Tenant<T, L>) -> Option<ConnId> {
+    fn put_back(&mut self, slot: u32, make: impl FnOnce(ConnId) -> Tenant<T, L, P>) -> Option<ConnId> {
         while self.slots.len() <= slot as usize {
             self.slots.push(Slot { generation: 0, tenant: None });
         }
@@ -103,7 +106,7 @@ impl<T, L> Conns<T, L> {
     pub(super) fn get(&self, id: ConnId) -> Option<&T> {
         match self.tenant(id)? {
             Tenant::Peer(peer) => Some(peer),
-            Tenant::Leg(_) => None,
+            Tenant::Leg(_) | Tenant::Pipe(_) => None,
         }
     }
 
@@ -111,7 +114,7 @@ impl<T, L> Conns<T, L> {
     pub(super) fn get_mut(&mut self, id: ConnId) -> Option<&mut T> {
         match self.tenant_mut(id)? {
             Tenant::Peer(peer) => Some(peer),
-            Tenant::Leg(_) => None,
+            Tenant::Leg(_) | Tenant::Pipe(_) => None,
         }
     }
 
@@ -119,7 +122,7 @@ impl<T, L> Conns<T, L> {
     pub(super) fn leg(&self, id: ConnId) -> Option<&L> {
         match self.tenant(id)? {
             Tenant::Leg(leg) => Some(leg),
-            Tenant::Peer(_) => None,
+            Tenant::Peer(_) | Tenant::Pipe(_) => None,
         }
     }
 
@@ -127,7 +130,7 @@ impl<T, L> Conns<T, L> {
     pub(super) fn leg_mut(&mut self, id: ConnId) -> Option<&mut L> {
         match self.tenant_mut(id)? {
             Tenant::Leg(leg) => Some(leg),
-            Tenant::Peer(_) => None,
+            Tenant::Peer(_) | Tenant::Pipe(_) => None,
         }
     }
 
@@ -139,7 +142,7 @@ impl<T, L> Conns<T, L> {
                 self.len -= 1;
                 Some(peer)
             }
-            Tenant::Leg(_) => None,
+            Tenant::Leg(_) | Tenant::Pipe(_) => None,
         }
     }
 
@@ -148,7 +151,46 @@ impl<T, L> Conns<T, L> {
         self.leg(id)?;
         match self.vacate(id)? {
             Tenant::Leg(leg) => Some(leg),
-            Tenant::Peer(_) => None,
+            Tenant::Peer(_) | Tenant::Pipe(_) => None,
+        }
+    }
+
+    /// Puts in the pipe that `make` gives for the new id.
+    pub(super) fn insert_pipe(&mut self, make: impl FnOnce(ConnId) -> P) -> ConnId {
+        self.pipes += 1;
+        self.put(|id| Tenant::Pipe(make(id)))
+    }
+
+    /// How many pipes there are.
+    pub(super) fn pipes(&self) -> usize {
+        self.pipes
+    }
+
+    /// A pipe.
+    pub(super) fn pipe(&self, id: ConnId) -> Option<&P> {
+        match self.tenant(id)? {
+            Tenant::Pipe(pipe) => Some(pipe),
+            Tenant::Peer(_) | Tenant::Leg(_) => None,
+        }
+    }
+
+    /// A pipe.
+    pub(super) fn pipe_mut(&mut self, id: ConnId) -> Option<&mut P> {
+        match self.tenant_mut(id)? {
+            Tenant::Pipe(pipe) => Some(pipe),
+            Tenant::Peer(_) | Tenant::Leg(_) => None,
+        }
+    }
+
+    /// Takes the pipe out; its id is dead from here on.
+    pub(super) fn remove_pipe(&mut self, id: ConnId) -> Option<P> {
+        self.pipe(id)?;
+        match self.vacate(id)? {
+            Tenant::Pipe(pipe) => {
+                self.pipes -= 1;
+                Some(pipe)
+            }
+            Tenant::Peer(_) | Tenant::Leg(_) => None,
         }
     }
 
@@ -156,7 +198,7 @@ impl<T, L> Conns<T, L> {
     pub(super) fn iter(&self) -> impl Iterator<Item = (ConnId, &T)> {
         self.all().filter_map(|(id, tenant)| match tenant {
             Tenant::Peer(peer) => Some((id, peer)),
-            Tenant::Leg(_) => None,
+            Tenant::Leg(_) | Tenant::Pipe(_) => None,
         })
     }
 
@@ -169,25 +211,25 @@ impl<T, L> Conns<T, L> {
     pub(super) fn legs(&self) -> impl Iterator<Item = (ConnId, &L)> {
         self.all().filter_map(|(id, tenant)| match tenant {
             Tenant::Leg(leg) => Some((id, leg)),
-            Tenant::Peer(_) => None,
+            Tenant::Peer(_) | Tenant::Pipe(_) => None,
         })
     }
 
-    fn all(&self) -> impl Iterator<Item = (ConnId, &Tenant<T, L>)> {
+    fn all(&self) -> impl Iterator<Item = (ConnId, &Tenant<T, L, P>)> {
         self.slots.iter().zip(0u32..).filter_map(|(entry, slot)| {
             Some((ConnId { slot, generation: entry.generation }, entry.tenant.as_ref()?))
         })
     }
 
-    fn tenant(&self, id: ConnId) -> Option<&Tenant<T, L>> {
+    fn tenant(&self, id: ConnId) -> Option<&Tenant<T, L, P>> {
         self.slot(id.slot).filter(|slot| slot.generation == id.generation)?.tenant.as_ref()
     }
 
-    fn tenant_mut(&mut self, id: ConnId) -> Option<&mut Tenant<T, L>> {
+    fn tenant_mut(&mut self, id: ConnId) -> Option<&mut Tenant<T, L, P>> {
         self.slots.get_mut(id.slot as usize).filter(|slot| slot.generation == id.generation)?.tenant.as_mut()
     }
 
-    fn vacate(&mut self, id: ConnId) -> Option<Tenant<T, L>> {
+    fn vacate(&mut self, id: ConnId) -> Option<Tenant<T, L, P>> {
         let slot = self.slots.get_mut(id.slot as usize).filter(|slot| slot.generation == id.generation)?;
         let tenant = slot.tenant.take()?;
         slot.generation = slot.generation.wrapping_add(1);
@@ -195,7 +237,7 @@ impl<T, L> Conns<T, L> {
         Some(tenant)
     }
 
-    fn slot(&self, slot: u32) -> Option<&Slot<T, L>> {
+    fn slot(&self, slot: u32) -> Option<&Slot<T, L, P>> {
         self.slots.get(slot as usize)
     }
 }
@@ -206,7 +248,7 @@ mod tests {
 
     #[test]
     fn a_stale_id_never_reaches_the_next_tenant() {
-        let mut conns: Conns<_, &str> = Conns::new();
+        let mut conns: Conns<_, &str, &str> = Conns::new();
         let first = conns.insert(|_| "first");
         assert_eq!(conns.remove(first), Some("first"));
         let second = conns.insert(|_| "second");
@@ -218,8 +260,26 @@ mod tests {
     }
 
     #[test]
+    fn a_pipe_is_neither_leg_nor_peer() {
+        let mut conns: Conns<&str, &str, &str> = Conns::new();
+        let pipe = conns.insert_pipe(|_| "pipe");
+        assert_eq!(
+            (conns.get(pipe), conns.leg(pipe), conns.remove(pipe), conns.remove_leg(pipe)),
+            (None, None, None, None)
+        );
+        assert_eq!(
+            (conns.pipe(pipe), conns.pipes(), conns.len(), conns.legs().count()),
+            (Some(&"pipe"), 1, 0, 0)
+        );
+        assert_eq!(
+            (conns.remove_pipe(pipe), conns.remove_pipe(pipe), conns.pipes()),
+            (Some("pipe"), None, 0)
+        );
+    }
+
+    #[test]
     fn a_leg_is_no_peer() {
-        let mut conns: Conns<&str, &str> = Conns::new();
+        let mut conns: Conns<&str, &str, &str> = Conns::new();
         let (peer, leg) = (conns.insert(|_| "peer"), conns.insert_leg(|_| "leg"));
         assert_eq!((conns.get(leg), conns.leg(peer)), (None, None));
         assert_eq!((conns.remove(leg), conns.remove_leg(peer)), (None, None));
@@ -229,7 +289,7 @@ mod tests {
 
     #[test]
     fn who_comes_back_gets_the_same_slot_and_others_the_gaps() {
-        let mut conns: Conns<_, &str> = Conns::new();
+        let mut conns: Conns<_, &str, &str> = Conns::new();
         let second = conns.restore(2, |_| "second").unwrap();
         assert_eq!((second.slot, conns.restore(2, |_| "again")), (2, None));
         conns.close_gaps();

@@ -40,6 +40,12 @@ pub const ROUTES: &[RouteRow] = &[
 ];
 
 impl Gateway {
+    /// Whether the request is answered here even with a runtime. The page is the runtime's then.
+    pub(super) fn is_ours(&self, head: &Head) -> bool {
+        let row = ROUTES.iter().find(|row| row.path == head.path());
+        !head.is_upgrade() && row.is_some_and(|row| row.answer != Answer::Page)
+    }
+
     /// The answer to a request that is no upgrade. Host and Origin were checked.
     pub(super) fn http(&self, head: &Head, now: Now) -> HttpAnswer {
         let path = head.path();

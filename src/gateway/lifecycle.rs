@@ -143,6 +143,7 @@ impl Gateway {
 
     /// Tells the shell what there is to do for this connection, and keeps its deadline.
     pub(super) fn settle(&mut self, id: ConnId) {
+        self.settle_pipe(id);
         let Some(conn) = self.conns.get_mut(id) else {
             return;
         };
@@ -182,6 +183,7 @@ impl Gateway {
             let refusal = Refusal { error: Some(Box::new(error)), ..refusal };
             self.turn_away(id, &refusal, now);
         }
+        self.expire_relay(id, now);
         if let Some(refusal) = self.conns.get_mut(id).and_then(|conn| conn.session.expire(now)) {
             self.refused(id, &refusal, now);
         }
@@ -280,12 +282,16 @@ impl Gateway {
     }
 
     /// Journals a refusal and takes the connection out of everything it was part of.
-    fn refused(&mut self, id: ConnId, refusal: &Refusal, now: Now) {
+    pub(super) fn refused(&mut self, id: ConnId, refusal: &Refusal, now: Now) {
         let Some(conn) = self.conns.get(id) else {
             return;
         };
         let kind = if conn.member().is_some() { Kind::CloseFault } else { Kind::Refuse };
-        let code = if matches!(conn.stage, Stage::Arriving) { refusal.status } else { refusal.code.number() };
+        let code = if matches!(conn.stage, Stage::Arriving | Stage::Relaying(_)) {
+            refusal.status
+        } else {
+            refusal.code.number()
+        };
         let entry = refusal_fields(conn.entry(kind, now), code, refusal);
         self.note(entry, now);
         self.leave(id, now);
@@ -324,6 +330,7 @@ impl Gateway {
                 self.arriving = self.arriving.saturating_sub(1);
             }
             Stage::Member(member) => self.parted(id, *member, now),
+            Stage::Relaying(relaying) => self.drop_pipe(relaying.pipe),
             Stage::Leaving => {}
         }
     }

@@ -26,6 +26,7 @@ pub mod nodes;
 pub mod pairing;
 mod presence;
 mod recorder;
+mod relay;
 mod saves;
 mod startup;
 pub mod upstream;
@@ -108,7 +109,7 @@ pub struct Gateway {
     saves: VecDeque<(u64, saves::Then)>,
     /// `hello-ok.features`, the same for everybody.
     features: Box<RawValue>,
-    conns: Conns<Conn, Leg>,
+    conns: Conns<Conn, Leg, relay::Pipe>,
     /// The earliest deadline of each connection that has one.
     deadlines: BTreeSet<(Instant, ConnId)>,
     /// Connections with messages left over from their turn.
@@ -178,6 +179,8 @@ enum Stage {
     Deciding(Box<arrive::Candidate>),
     /// Admitted.
     Member(Box<Member>),
+    /// Its request passes to the runtime.
+    Relaying(Box<relay::Relaying>),
     /// Refused, answered or ended; what is owed is still being sent.
     Leaving,
 }
@@ -268,6 +271,7 @@ impl Gateway {
 
     /// Takes note of something that happened.
     pub fn handle(&mut self, input: Input<'_>, now: Now) {
+        let Some(input) = self.pipe_input(input, now) else { return };
         match input {
             Input::Bytes { conn, bytes } => self.bytes(conn, bytes, now),
             Input::Eof { conn } => self.eof(conn, now),
@@ -311,7 +315,7 @@ impl Gateway {
     pub fn outgoing(&self, conn: ConnId) -> &[u8] {
         match self.conns.leg(conn) {
             Some(leg) => leg.line.outgoing(),
-            None => self.conns.get(conn).map_or(&[], |conn| conn.session.outgoing()),
+            None => self.conns.get(conn).map_or(self.pipe_outgoing(conn), |conn| conn.session.outgoing()),
         }
     }
 
@@ -320,9 +324,10 @@ impl Gateway {
     pub fn wants_read(&self, conn: ConnId) -> bool {
         match self.conns.leg(conn) {
             Some(leg) => leg.line.wants_read() && !self.holds_up(leg),
-            None => {
-                self.conns.get(conn).is_some_and(|conn| conn.session.wants_read() && !self.is_held_up(conn))
-            }
+            None => match self.conns.get(conn) {
+                Some(conn) => conn.session.wants_read() && !self.is_held_up(conn),
+                None => self.pipe_wants_read(conn),
+            },
         }
     }
 
@@ -397,6 +402,7 @@ impl Conn {
             (Stage::Challenged(_), _) => Phase::Connect,
             (Stage::Deciding(_), _) => Phase::Verdict,
             (Stage::Member(_), _) => Phase::Open,
+            (Stage::Relaying(_), _) => Phase::Relay,
             (Stage::Leaving, phase) => phase,
         }
     }
@@ -427,6 +433,7 @@ impl Conn {
                 .with(Field::Protocol, candidate.protocol.number())
                 .with(Field::Role, candidate.connect.role.clone())
                 .with(Field::ScopesRequested, candidate.connect.scopes.join(" ")),
+            Stage::Relaying(relaying) => relaying.describe(entry),
             Stage::Arriving | Stage::Challenged(_) | Stage::Leaving => entry,
         }
     }

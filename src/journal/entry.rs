@@ -214,6 +214,8 @@ entries! {
     RuntimeStalled Warning "e61d9a3b2c5e4a0f8f6a7d3914bb5c20" "the OpenClaw runtime is connected and does not answer"
     RuntimeRefuses Error "1f8c2e9d7a6b4f3e9b0d5c4a8e7f6123" "the OpenClaw runtime cannot be used"
     RuntimeStranger Error "8d3e5f7a9b1c4d2e8f0a6b5c7d9e1f34" "another user has the port of the OpenClaw runtime"
+    Relay Info "b0d54dbba53f4788901a82ec17201051" "an HTTP request is passed to the OpenClaw runtime"
+    RelayFailed Warning "ef165c1fd5aa4aeba6d90137e0685bc9" "an HTTP request could not be passed to the OpenClaw runtime"
     JournalDropped Warning "96ba8ba26a8d411ab9a0be48b3f2ce72" "journald did not keep up, entries were dropped"
     WatchdogLate Warning "adeefaaa9b884c7f86d818c700473d1f" "a turn of the loop took longer than it should"
     ConnectionsFull Warning "7a9488a1c4c74f64abcc610a7a33ecad" "no more connections are accepted until some end"

@@ -53,6 +53,7 @@ fields! {
     Method "METHOD" "The method that was called."
     NodeId "NODE_ID" "The node that the entry is about."
     Origin "ORIGIN" "The Origin header."
+    Path "PATH" "The path of an HTTP request, without its query; segments that may be secrets are left out."
     PeerAddress "PEER_ADDRESS" "The peer's address and port."
     PeerPid "PEER_PID" "The peer's process, where the kernel tells it."
     PeerUid "PEER_UID" "The user whose process is at the other end, as the kernel tells it."

@@ -7,10 +7,12 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
+use super::credential::{HeldToken, Mode, Shared};
 use super::facts::PeerClass;
 use super::origin::OriginClass;
 use super::rules::Rule;
-use super::scope::Scopes;
+use super::scope::{Role, Scopes};
+use super::secret::Digest;
 use super::surroundings::{Surroundings, may_upgrade};
 use super::target::Path;
 use crate::clock::millis;
@@ -99,6 +101,21 @@ pub struct Denial {
     pub refusal: Refusal,
     /// Whether it counts as a failed attempt of its source ([`super::penalty::Penalty::failed`]).
     pub counts: bool,
+}
+
+impl Bearer {
+    /// Looks at the token of `Authorization: Bearer`. `held` are the live tokens of all operators; nobody is given more
+    /// than `ceiling`.
+    pub fn of(token: &str, mode: &Mode, ceiling: Scopes, held: impl IntoIterator<Item = HeldToken>) -> Self {
+        if let Mode::Token(Shared::Set(digest)) | Mode::Password(Shared::Set(digest)) = mode {
+            if digest.matches(token) {
+                return Self::Opens(ceiling);
+            }
+        }
+        let offered = Digest::of(token);
+        let found = held.into_iter().find(|held| held.role == Role::Operator && held.digest == offered);
+        found.map_or(Self::Wrong, |held| Self::Opens(held.scopes & ceiling))
+    }
 }
 
 impl Access {

@@ -132,6 +132,10 @@ impl Gateway {
             if undecided {
                 self.turn_away(id, &interrupted(), now);
             }
+            // Who waits for the runtime's answer can ask again; one that has begun nobody else can end.
+            if matches!(self.conns.get(id), Some(Conn { stage: Stage::Relaying(_), .. })) {
+                self.refuse(id, &interrupted(), now);
+            }
         }
         self.ledger.flush(now);
     }

@@ -208,6 +208,7 @@ impl SavedStage {
                     connected_at_ms: node.connected_at_ms,
                 }),
             })),
+            Stage::Relaying(_) => return None,
             Stage::Leaving => Self::Leaving,
         })
     }

@@ -83,6 +83,12 @@ impl Pairing {
         held
     }
 
+    /// The tokens of all operators that open something now.
+    pub fn held_by_operators(&self, now: Now) -> impl Iterator<Item = HeldToken> {
+        let held = self.store.devices.keys().flat_map(move |id| self.held(id, now));
+        held.filter(|token| token.role == Role::Operator)
+    }
+
     /// Notes that a token was used. Nothing is written for it.
     pub fn touch(&mut self, device_id: &str, role: Role, now: Now) {
         let device = self.store.devices.get_mut(device_id);
