@@ -160,19 +160,15 @@ impl Gateway {
         self.settle(id);
     }
 
-    /// Why no request can pass at all at this moment. A runtime that starts, or that does not let our legs in, answers
-    /// requests for itself.
+    /// Why no request can pass at all at this moment. Whether a runtime is there that was not seen yet, or has gone, the
+    /// kernel tells at once; one that starts, or does not let our legs in, answers requests for itself.
     fn no_way(&self) -> Option<Refusal> {
-        let away = |reason| Refusal::new("runtime-away", reason, AWAY_REMEDY).with_status(503);
-        match self.upstream.runtime.condition() {
-            _ if self.conns.pipes() >= limits::RELAYS_MAX => {
-                let reason = "too many requests pass to the runtime at once";
-                Some(Refusal::new("relays-full", reason, FULL_REMEDY).with_status(503))
-            }
-            Condition::Absent | Condition::Away => Some(away("the OpenClaw runtime is away")),
-            Condition::Stalled => Some(away("the OpenClaw runtime does not answer")),
-            Condition::Starting | Condition::Refusing | Condition::Ready => None,
+        if self.conns.pipes() >= limits::RELAYS_MAX {
+            let reason = "too many requests pass to the runtime at once";
+            return Some(Refusal::new("relays-full", reason, FULL_REMEDY).with_status(503));
         }
+        let stalled = self.upstream.runtime.condition() == Condition::Stalled;
+        stalled.then(|| away("the OpenClaw runtime does not answer"))
     }
 
     // -- what a pipe tells --
@@ -228,8 +224,14 @@ impl Gateway {
             conn.session.relay_end(now);
             return self.leave(client, now);
         }
-        let reason = "the OpenClaw runtime ended the connection before it answered";
-        let refusal = Refusal::new("runtime-ended", reason, AWAY_REMEDY).with_status(503);
+        let Some(conn) = self.conns.get(client) else { return };
+        let open = matches!(&conn.stage, Stage::Relaying(relaying) if self.conns.pipe(relaying.pipe).is_some_and(|pipe| pipe.open));
+        let refusal = if open {
+            let reason = "the OpenClaw runtime ended the connection before it answered";
+            Refusal::new("runtime-ended", reason, AWAY_REMEDY).with_status(503)
+        } else {
+            away("the OpenClaw runtime is away")
+        };
         self.fail_relay(client, &refusal, now);
     }
 
@@ -345,6 +347,10 @@ impl Asked {
         }
         HttpAnswer { status: refusal.status, headers, body: body.into_bytes().into() }
     }
+}
+
+fn away(reason: &'static str) -> Refusal {
+    Refusal::new("runtime-away", reason, AWAY_REMEDY).with_status(503)
 }
 
 fn page(refusal: &Refusal, again: bool) -> String {

@@ -289,7 +289,11 @@ pub const PASSAGES: &[PassageRow] = &[
         need: Scopes::READ,
         ..row(
             "ui-config",
-            &["/control-ui-config.json", "/__openclaw/control-ui-config.json"],
+            &[
+                "/control-ui-config.json",
+                "/__openclaw/control-ui-config.json",
+                "/__openclaw__/control-ui-config.json",
+            ],
             Access::Known,
             "what the Control UI has to know before it connects",
         )
@@ -309,6 +313,9 @@ pub const PASSAGES: &[PassageRow] = &[
         ..row(
             "tickets",
             &[
+                "/j/*",
+                "/share/*",
+                "/api/nodes/watch/*",
                 "/__openclaw__/worker/*",
                 "/__openclaw__/worker-bootstrap/*",
                 "/__openclaw__/worker-bundle/*",
@@ -318,7 +325,7 @@ pub const PASSAGES: &[PassageRow] = &[
                 "/node-portal/attach",
             ],
             Access::Own,
-            "transfers and screens, each with a ticket that the runtime made",
+            "transfers, screens, shared pages and invitations, each with a ticket that the runtime made",
         )
     },
     row(
@@ -331,9 +338,9 @@ pub const PASSAGES: &[PassageRow] = &[
         upgrades: true,
         ..row(
             "canvas",
-            &["/__openclaw__/*"],
+            &["/__openclaw__/canvas/*", "/__openclaw__/a2ui/*", "/__openclaw__/cap/*", "/__openclaw__/ws"],
             Access::Near,
-            "canvas, boards, and the socket over which a canvas learns of changes",
+            "canvas, and the socket over which it learns of changes",
         )
     },
     row(
