@@ -86,7 +86,7 @@ impl Gateway {
         if self.stopping {
             return self.refuse(id, &stopping(), now);
         }
-        if !self.is_ours(head) && self.pass_http(id, head, &surroundings, now) {
+        if !super::http::is_ours(head) && self.pass_http(id, head, &surroundings, now) {
             return;
         }
         if !head.is_upgrade() {

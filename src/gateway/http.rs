@@ -40,12 +40,6 @@ pub const ROUTES: &[RouteRow] = &[
 ];
 
 impl Gateway {
-    /// Whether the request is answered here even with a runtime. The page is the runtime's then.
-    pub(super) fn is_ours(&self, head: &Head) -> bool {
-        let row = ROUTES.iter().find(|row| row.path == head.path());
-        !head.is_upgrade() && row.is_some_and(|row| row.answer != Answer::Page)
-    }
-
     /// The answer to a request that is no upgrade. Host and Origin were checked.
     pub(super) fn http(&self, head: &Head, now: Now) -> HttpAnswer {
         let path = head.path();
@@ -94,6 +88,12 @@ impl Gateway {
              <p>Look at <code>loopgate status</code> and <code>journalctl -u loopgate</code>.</p></html>"
         )
     }
+}
+
+/// Whether a request is answered here even with a runtime. The page is the runtime's then.
+pub(super) fn is_ours(head: &Head) -> bool {
+    let row = ROUTES.iter().find(|row| row.path == head.path());
+    !head.is_upgrade() && row.is_some_and(|row| row.answer != Answer::Page)
 }
 
 fn made(status: u16, kind: &'static str, body: String) -> HttpAnswer {

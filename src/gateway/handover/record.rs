@@ -189,7 +189,7 @@ impl SavedStage {
             Stage::Challenged(Challenged { surroundings, nonce }) => {
                 Self::Challenged { surroundings: surroundings.clone(), nonce: nonce.clone() }
             }
-            Stage::Deciding(_) => return None,
+            Stage::Deciding(_) | Stage::Relaying(_) => return None,
             Stage::Member(member) => Self::Member(Box::new(SavedMember {
                 client: member.client.clone(),
                 protocol: member.protocol,
@@ -208,7 +208,6 @@ impl SavedStage {
                     connected_at_ms: node.connected_at_ms,
                 }),
             })),
-            Stage::Relaying(_) => return None,
             Stage::Leaving => Self::Leaving,
         })
     }
