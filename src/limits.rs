@@ -105,7 +105,7 @@ pub const ROLE_VIOLATIONS_MAX: u32 = 10;
 /// loopback, whatever the size of the body. A side whose bytes fill it is not read.
 pub const RELAY_QUEUE_BYTES_MAX: usize = 256 * 1024;
 /// Requests that pass to the runtime at once; one more is answered 503. A browser has six at a time.
-pub const RELAYS_MAX: usize = 1_024;
+pub const RELAYS_MAX: usize = 512;
 /// One chunk of a body: what a runtime takes as a whole body, and far more than any client puts into a chunk.
 pub const RELAY_CHUNK_BYTES_MAX: u64 = 1 << 32;
 /// The trailer of a body in chunks. No client of OpenClaw sends one.
@@ -139,7 +139,7 @@ pub const LEG_HANDSHAKE: Duration = Duration::from_secs(10);
 /// From our close of a leg to the runtime's own end.
 pub const LEG_CLOSING: Duration = Duration::from_secs(1);
 /// Legs at once, in sum with [`CONNECTIONS_MAX`] within the unit's LimitNOFILE=; the runtime is not made for more.
-pub const LEGS_MAX: usize = 1_024;
+pub const LEGS_MAX: usize = 768;
 /// Legs that the runtime has not let in yet: 2026.9.6 refuses the 33rd such connection.
 pub const LEGS_OPENING_MAX: usize = 16;
 /// How long a member waits for its turn to open a leg.

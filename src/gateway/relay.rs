@@ -7,6 +7,7 @@
 use super::io::{ConnId, Input, Output};
 use super::lifecycle::refusal_fields;
 use super::upstream::runtime::Condition;
+use super::upstream::{AWAY_REMEDY, STRANGER_REMEDY};
 use super::{Gateway, Stage};
 use crate::clock::Now;
 use crate::config::gateway::AuthMode;
@@ -385,8 +386,4 @@ fn json(refusal: &Refusal) -> String {
 }
 
 const PATH_REMEDY: &str = "write the path plainly: no dot segments, no doubled or encoded slashes";
-const AWAY_REMEDY: &str =
-    "none if it restarts; else look at its own journal: journalctl --user -u openclaw-gateway";
 const FULL_REMEDY: &str = "look at PEER_UID for whose programs hold so many requests open";
-const STRANGER_REMEDY: &str =
-    "find out whose process listens at runtime.port (loopgate doctor runtime); nothing was sent to it";

@@ -4,6 +4,7 @@ use super::ends::Over;
 use super::leg::{CONNECT, Leg, Purpose, Stage};
 use super::outlet::Reach;
 use super::runtime::{Condition, Hello};
+use super::{AWAY_REMEDY, STRANGER_REMEDY};
 use crate::clock::Now;
 use crate::gateway::io::{ConnId, Output};
 use crate::gateway::{Conn, Gateway};
@@ -74,8 +75,7 @@ impl Gateway {
     /// A leg is connected, and the kernel told who has accepted it. Nothing was sent yet (S28).
     pub(in crate::gateway) fn dialled(&mut self, id: ConnId, owner: u32, now: Now) {
         let Some(leg) = self.conns.leg(id) else { return };
-        // Root could read our secret where it lies.
-        if owner != 0 && !self.setup.owners.contains(&owner) {
+        if !self.may_have_secrets(owner) {
             let entry = Entry::new(Kind::RuntimeStranger)
                 .with(Field::PeerUid, owner)
                 .with_some(Field::RuntimePort, self.setup.settings.runtime_port)
@@ -267,9 +267,5 @@ impl Gateway {
     }
 }
 
-const STRANGER_REMEDY: &str =
-    "find out whose process listens at runtime.port (loopgate doctor runtime); nothing was sent to it";
 const REFUSES_REMEDY: &str =
     "compare the secrets of the runtime and of loopgated: loopgate doctor secret runtime";
-const AWAY_REMEDY: &str =
-    "none if it restarts; else look at its own journal: journalctl --user -u openclaw-gateway";

@@ -390,3 +390,7 @@ fn adapt_params(_method: &Method, _params: &str, _from: Protocol, _to: Protocol)
 const BUSY_MS: u64 = 250;
 /// Only ever written by those who mean it, so a look at the text is enough.
 const KEY: &str = r#""idempotencyKey""#;
+pub(super) const STRANGER_REMEDY: &str =
+    "find out whose process listens at runtime.port (loopgate doctor runtime); nothing was sent to it";
+pub(super) const AWAY_REMEDY: &str =
+    "none if it restarts; else look at its own journal: journalctl --user -u openclaw-gateway";
