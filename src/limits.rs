@@ -133,7 +133,7 @@ pub const RUNTIME_REFUSED_RETRY: Duration = Duration::from_secs(5);
 /// How long the runtime may say nothing while calls wait before it is asked for a sign of life.
 pub const RUNTIME_SILENCE: Duration = Duration::from_millis(500);
 /// How long it may owe that sign. With [`RUNTIME_SILENCE`] well within the 3 s that OpenClaw's probes allow for an answer.
-pub const RUNTIME_STALL: Duration = Duration::from_secs(1);
+pub const RUNTIME_STALL: Duration = Duration::from_millis(1_500);
 /// From dialling a leg to the runtime's `hello-ok`. A runtime that is busy starting has been seen to take 6 s.
 pub const LEG_HANDSHAKE: Duration = Duration::from_secs(10);
 /// From our close of a leg to the runtime's own end.

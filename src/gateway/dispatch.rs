@@ -8,7 +8,7 @@ use super::handover::unanswered;
 use super::io::{ConnId, Output, Ticket};
 use super::job::{FileMethod, Job, Outcome};
 use super::method::{Demand, FALLBACK, Method, Route};
-use super::upstream::here::{Mark, marked};
+use super::upstream::here::{Mark, settled};
 use super::{Conn, Gateway, Recorder, Stage};
 use crate::clock::Now;
 use crate::journal::Field;
@@ -239,7 +239,7 @@ impl Gateway {
     pub(super) fn done(&mut self, ticket: Ticket, outcome: Outcome, now: Now) {
         match (self.jobs.remove(&ticket), outcome) {
             (Some(Waiting::Call(call)), Outcome::Answer(result)) => {
-                let result = result.map(|payload| marked(call.mark.as_ref(), payload));
+                let result = settled(call.mark.as_ref(), result);
                 self.respond(call.conn, &call.id, result, now);
             }
             (Some(Waiting::Health), Outcome::Health(snapshot)) => self.adopt_health(snapshot, now),

@@ -14,25 +14,62 @@ use crate::gateway::dispatch::{self, Reply};
 use crate::gateway::io::ConnId;
 use crate::gateway::method::{Answers, Handler, Route};
 use crate::gateway::{Conn, Gateway};
-use crate::wire::error::ErrorShape;
+use crate::wire::error::{ErrorCode, ErrorShape};
 
-/// Why and how old an answer is that is not the runtime's.
+/// What there is to say of an answer that is not the runtime's.
 #[derive(Debug, Clone)]
-pub(in crate::gateway) struct Mark(String);
+pub(in crate::gateway) struct Mark {
+    /// The member that is put into the payload.
+    text: String,
+    /// What the runtime said last, marked as that: for the case that there is no native answer.
+    spare: Option<Spare>,
+    /// How long whoever gets no answer at all should wait.
+    retry_after_ms: u64,
+}
+
+/// An answer of the runtime's with its mark.
+#[derive(Debug, Clone)]
+struct Spare {
+    payload: Arc<str>,
+    text: String,
+}
 
 impl Mark {
     fn new(answered_by: &str, runtime: &str, unix_ms: u64) -> Self {
+        Self { text: Self::member(answered_by, runtime, unix_ms), spare: None, retry_after_ms: 0 }
+    }
+
+    fn member(answered_by: &str, runtime: &str, unix_ms: u64) -> String {
         let mark = json!({"answeredBy": answered_by, "runtime": runtime, "asOfMs": unix_ms});
-        Self(format!(r#""loopgate":{mark}"#))
+        format!(r#""loopgate":{mark}"#)
+    }
+
+    /// The answer that a client gets: marked; or the last good one, or an invitation to try again, where what the gateway
+    /// knows is not enough.
+    fn settle(&self, result: Result<String, ErrorShape>) -> Result<String, ErrorShape> {
+        match (result, &self.spare) {
+            (Ok(payload), _) => Ok(self.put_into(&payload)),
+            (Err(error), Some(spare)) if error.code == ErrorCode::Unavailable => {
+                Ok(put_into(&spare.text, &spare.payload))
+            }
+            (Err(error), None) if error.code == ErrorCode::Unavailable => {
+                Err(ErrorShape { retryable: Some(true), retry_after_ms: Some(self.retry_after_ms), ..error })
+            }
+            (Err(error), _) => Err(error),
+        }
     }
 
     /// The payload with the mark in it.
-    pub(in crate::gateway) fn put_into(&self, payload: &str) -> String {
-        match payload.trim_start().strip_prefix('{').map(str::trim_start) {
-            Some(rest) if rest.starts_with('}') => format!("{{{}{rest}", self.0),
-            Some(rest) => format!("{{{},{rest}", self.0),
-            None => payload.to_owned(),
-        }
+    fn put_into(&self, payload: &str) -> String {
+        put_into(&self.text, payload)
+    }
+}
+
+fn put_into(mark: &str, payload: &str) -> String {
+    match payload.trim_start().strip_prefix('{').map(str::trim_start) {
+        Some(rest) if rest.starts_with('}') => format!("{{{mark}{rest}"),
+        Some(rest) => format!("{{{mark},{rest}"),
+        None => payload.to_owned(),
     }
 }
 
@@ -43,7 +80,14 @@ impl Gateway {
             let error = self.overdue_error(call, now);
             return self.respond(id, &call.id, Err(error), now);
         };
-        let mark = Mark::new("loopgate", self.upstream.runtime.condition().name(), now.unix_ms);
+        let runtime = self.upstream.runtime.condition().name();
+        let kept = self.question(id, call).and_then(|question| self.upstream.kept.find(question));
+        let spare = kept.map(|kept| Spare {
+            payload: Arc::clone(&kept.payload),
+            text: Mark::member("last-good", runtime, kept.unix_ms),
+        });
+        let retry_after_ms = crate::clock::millis(self.upstream.runtime.retry_after(now.mono));
+        let mark = Mark { spare, retry_after_ms, ..Mark::new("loopgate", runtime, now.unix_ms) };
         match self.as_native(id, call, Some(mark), now) {
             Ok(native) => self.handle_call(handler, native),
             Err(error) => self.respond(id, &call.id, Err(error), now),
@@ -58,9 +102,9 @@ impl Gateway {
         }
     }
 
-    /// Answers a call as the runtime did last, marked. False: it never did.
+    /// Answers a call as the runtime did last, marked, where nothing is known here. False: it never did.
     pub(super) fn answer_again(&mut self, id: ConnId, call: &Call, now: Now) -> bool {
-        if call.method.answers != Answers::Kept {
+        if call.method.answers != Answers::Kept || !matches!(call.method.route, Route::Upstream) {
             return false;
         }
         let Some(question) = self.question(id, call) else { return false };
@@ -120,8 +164,8 @@ impl Gateway {
             Handler::File(method) => self.read_files(method, call),
         };
         match reply {
-            Reply::Payload(payload) => self.respond(id, &request, Ok(marked(mark.as_ref(), payload)), now),
-            Reply::Error(error) => self.respond(id, &request, Err(error), now),
+            Reply::Payload(payload) => self.respond(id, &request, settled(mark.as_ref(), Ok(payload)), now),
+            Reply::Error(error) => self.respond(id, &request, settled(mark.as_ref(), Err(error)), now),
             Reply::Later => {}
         }
     }
@@ -137,11 +181,14 @@ fn question<'a>(conn: Option<&Conn>, call: &'a Call) -> Option<Question<'a>> {
     })
 }
 
-/// The payload of an answer that may be marked.
-pub(in crate::gateway) fn marked(mark: Option<&Mark>, payload: String) -> String {
+/// An answer of ours as the client gets it.
+pub(in crate::gateway) fn settled(
+    mark: Option<&Mark>,
+    result: Result<String, ErrorShape>,
+) -> Result<String, ErrorShape> {
     match mark {
-        Some(mark) => mark.put_into(&payload),
-        None => payload,
+        Some(mark) => mark.settle(result),
+        None => result,
     }
 }
 

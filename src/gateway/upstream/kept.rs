@@ -4,6 +4,7 @@
 //! says how old it is.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use crate::limits;
 use crate::policy::scope::Scopes;
@@ -27,7 +28,7 @@ pub(in crate::gateway) struct Kept {
     scopes: Scopes,
     protocol: Protocol,
     /// The payload.
-    pub(in crate::gateway) payload: Box<str>,
+    pub(in crate::gateway) payload: Arc<str>,
     /// When it came.
     pub(in crate::gateway) unix_ms: u64,
 }
