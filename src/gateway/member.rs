@@ -123,6 +123,7 @@ impl Gateway {
                 scope: setup.openclaw.session.scope.name(),
             },
             auth_mode: setup.openclaw.gateway.auth.mode.name(),
+            runtime: self.runtime_shown(),
         };
         let server = Server {
             version: self.server_version(),

@@ -70,6 +70,19 @@ pub struct Snapshot<'a> {
     pub session_defaults: SessionDefaults<'a>,
     /// `none`, `token` or `password`.
     pub auth_mode: &'static str,
+    /// The runtime, if there should be one. OpenClaw has no such member; its clients pass over it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub runtime: Option<Runtime<'a>>,
+}
+
+/// `hello-ok.snapshot.runtime`.
+#[derive(Debug, Serialize)]
+pub struct Runtime<'a> {
+    /// `ready`, `away`, `starting`, `refusing` or `stalled`.
+    pub state: &'static str,
+    /// What it told when it was there last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<&'a str>,
 }
 
 /// `hello-ok.snapshot.sessionDefaults`.

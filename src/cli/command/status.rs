@@ -40,6 +40,7 @@ fn gateway(hello: &Hello, address: &str) -> Value {
         "server": payload.at("server"),
         "uptimeMs": payload.at("snapshot").at("uptimeMs"),
         "authMode": payload.at("snapshot").at("authMode"),
+        "runtime": payload.at("snapshot").at("runtime"),
         "auth": {"method": payload.at("auth").at("method"), "role": payload.at("auth").at("role"), "scopes": payload.at("auth").at("scopes")},
     })
 }
@@ -58,11 +59,24 @@ fn draw(screen: &mut Screen, report: &Value) {
     let mode = gateway.at("authMode");
     screen
         .pair("auth mode", &[if mode.is_string() { mode.into() } else { Span::new("not told", Tone::Dim) }]);
+    if gateway.at("runtime").is_object() {
+        screen.pair("runtime", &runtime(gateway.at("runtime")));
+    }
     screen.pair("peers", &[told(report.at("presence"), peers)]);
     screen.pair("nodes", &[told(report.at("nodes"), nodes)]);
     screen.pair("pairing", &[told(report.at("devices"), pairing)]);
     screen.pair("sessions", &[told(report.at("status"), |status| status.at("sessions").at("count").into())]);
     screen.pair("agents", &[told(report.at("status"), agents)]);
+}
+
+/// How OpenClaw's own gateway is, and what to type if it is not well.
+fn runtime(runtime: &Value) -> [Span; 2] {
+    let state = text(runtime.at("state"));
+    let version = runtime.at("version").as_str().map(|version| format!(" ({version})")).unwrap_or_default();
+    match state {
+        "ready" => [Span::new(state, Tone::Good), version.into()],
+        _ => [Span::new(state, Tone::Warn), format!("{version}: loopgate doctor runtime").into()],
+    }
 }
 
 /// One part in its words, or why it is missing.
@@ -141,7 +155,8 @@ mod tests {
     fn the_overview_counts_and_names_the_next_command() {
         let report = json!({
             "gateway": {"address": "ws://127.0.0.1:7", "protocol": 4, "server": {"version": "2026.9.6"},
-                "uptimeMs": 7_260_000, "authMode": "token"},
+                "uptimeMs": 7_260_000, "authMode": "token",
+                "runtime": {"state": "away", "version": "2026.3.13"}},
             "status": {"sessions": {"count": 3}, "heartbeat": {"defaultAgentId": "main",
                 "agents": [{"agentId": "main"}, {"agentId": "work"}]}},
             "presence": [{"reason": "self"}, {"reason": "connect"}, {"reason": "disconnect"}],
@@ -154,6 +169,7 @@ mod tests {
 gateway     2026.9.6, up 2 h 1 min
 address     ws://127.0.0.1:7, protocol 4
 auth mode   token
+runtime     away (2026.3.13): loopgate doctor runtime
 peers       1 connected
 nodes       1 of 2 connected
 pairing     1 paired, 1 waiting: loopgate devices approve r-1

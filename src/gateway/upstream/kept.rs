@@ -112,7 +112,7 @@ mod tests {
         assert!(answers.find(question("0")).is_none() && answers.find(question("39")).is_some());
         answers.keep(question("more"), &"x".repeat(limits::KEPT_ANSWER_BYTES_MAX), 0);
         assert!(answers.find(question("more")).is_none());
-        for number in 0..limits::KEPT_ANSWERS_MAX as u64 + 1 {
+        for number in 0..=limits::KEPT_ANSWERS_MAX as u64 {
             answers.keep(question(&number.to_string()), "small", number);
         }
         assert!(answers.all.len() <= limits::KEPT_ANSWERS_MAX);

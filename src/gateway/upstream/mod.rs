@@ -33,6 +33,7 @@ use crate::limits;
 use crate::wire::Protocol;
 use crate::wire::error::ErrorShape;
 use crate::wire::frame::{self, Request};
+use crate::wire::hello::Runtime as Shown;
 
 use leg::{Leg, Purpose};
 use outlet::{Call, Progress};
@@ -218,6 +219,14 @@ impl Gateway {
         let leg = conn.member().and_then(|member| member.outlet.leg.leg());
         leg.and_then(|leg| self.conns.leg(leg))
             .is_some_and(|leg| leg.line.unsent() > limits::LEG_TX_BYTES_MAX)
+    }
+
+    /// The same for clients; nothing where none is configured.
+    pub(super) fn runtime_shown(&self) -> Option<Shown<'_>> {
+        let runtime = &self.upstream.runtime;
+        let version = runtime.hello().map(|hello| hello.version.as_str());
+        let condition = runtime.condition();
+        (condition != Condition::Absent).then(|| Shown { state: condition.name(), version })
     }
 
     /// How the runtime is, for people.
