@@ -119,11 +119,10 @@ impl World {
 
     /// The answer to a call, as a value.
     pub(crate) fn call(&self, method: &str, params: &Value) -> Result<Value, ErrorShape> {
-        let answer = match Method::find(method).route {
-            Route::Native(Handler::File(answer)) | Route::UpstreamElseNative(Handler::File(answer), _) => {
-                answer
-            }
-            _ => panic!("{method} is not answered from files"),
+        let (Route::Native(Handler::File(answer)) | Route::UpstreamElseNative(Handler::File(answer), _)) =
+            Method::find(method).route
+        else {
+            panic!("{method} is not answered from files")
         };
         let setup = self.setup();
         let live = Live { system_events: self.queued.clone(), ..Live::default() };
