@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::adapt::{self, Between, Told};
 use super::introduce::Fault;
 use super::leg::Purpose;
 use super::outlet::{Call, Progress};
@@ -36,6 +37,12 @@ impl Gateway {
                 let Some(event) = Event::find(name).filter(|event| event.source != Source::Native) else {
                     return;
                 };
+                let changed = match self.heard(id, event, payload, protocol) {
+                    Told::AsItIs => None,
+                    Told::Changed(changed) => Some(changed),
+                    Told::Nothing => return,
+                };
+                let payload = changed.as_deref().unwrap_or(payload);
                 let news = News::new(event.name, payload);
                 match (seq, event.name) {
                     // What is told to one client alone has no number.
@@ -45,6 +52,12 @@ impl Gateway {
                 }
             }
         }
+    }
+
+    /// An event in the words of the member's protocol.
+    fn heard(&self, id: ConnId, event: &Event, payload: &str, runtime: Protocol) -> Told {
+        let client = self.conns.get(id).and_then(Conn::member).map(|member| member.protocol);
+        client.map_or(Told::Nothing, |client| adapt::event(event.name, payload, Between { client, runtime }))
     }
 
     fn hear_answer(&mut self, id: ConnId, protocol: Protocol, answer: &ServerAnswer<'_>, now: Now) {
@@ -59,6 +72,10 @@ impl Gateway {
             return self.pass_back(id, &request, answer, now);
         }
         let Some(call) = self.take_call(id, number, now) else { return };
+        let between = Between { client: own, runtime: protocol };
+        let changed = answer.payload.filter(|_| answer.ok);
+        let changed = changed.and_then(|payload| adapt::payload(call.method.name, payload, between));
+        let answer = &ServerAnswer { payload: changed.as_deref().or(answer.payload), ..answer.clone() };
         match answer.payload {
             Some(payload) if answer.ok => self.keep_answer(id, &call, payload, now),
             // An older runtime; what clients of a newer one ask for is known here.

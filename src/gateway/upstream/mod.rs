@@ -8,6 +8,7 @@
 //! Rule: params and payloads pass as they are; only ids and the numbers of events are ours. A call is answered once,
 //! whatever becomes of the runtime meanwhile ([`outlet`]).
 
+mod adapt;
 mod answers;
 mod ends;
 pub(super) mod here;
@@ -35,6 +36,7 @@ use crate::wire::error::ErrorShape;
 use crate::wire::frame::{self, Request};
 use crate::wire::hello::Runtime as Shown;
 
+use adapt::Between;
 use leg::{Leg, Purpose};
 use outlet::{Call, Progress};
 use runtime::{Condition, Due, Runtime};
@@ -149,7 +151,7 @@ impl Gateway {
         // Out of the call while they are written, so that nothing is copied but into the leg.
         let kept = call.params.take();
         let plain = params.or(kept.as_deref()).unwrap_or_default();
-        let adapted = if own == protocol { None } else { adapt_params(method, plain, own, protocol) };
+        let adapted = adapt::params(method.name, plain, Between { client: own, runtime: protocol });
         let params = adapted.as_deref().unwrap_or(plain);
         let number_text = number.to_string();
         if let Some(leg) = self.conns.leg_mut(leg) {
@@ -389,11 +391,6 @@ impl Call {
             _ => false,
         }
     }
-}
-
-/// The params as a runtime of another protocol takes them; `None` if they stay as they are.
-fn adapt_params(_method: &Method, _params: &str, _from: Protocol, _to: Protocol) -> Option<String> {
-    None
 }
 
 const BUSY_MS: u64 = 250;
