@@ -19,7 +19,7 @@ use serde_json::value::RawValue;
 
 use crate::wire::Protocol;
 use crate::wire::frame;
-use table::{ADDITIONS, Addition, EVENTS_V3, Removal, removals};
+use table::{ADDITIONS, Addition, EVENTS_V3, METHODS_V3, Removal, removals};
 
 /// Who speaks what.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,6 +82,13 @@ pub(in crate::gateway) fn event(name: &str, payload: &str, between: Between) -> 
         return delta(payload).map_or(Told::AsItIs, Told::Changed);
     }
     Told::AsItIs
+}
+
+/// Whether a refusal with this message says no more than that the runtime does not know the method: 2026.3.13 tells that to
+/// admins alone, and everybody else that admin is missing.
+pub(in crate::gateway) fn is_unknown(method: &str, message: &str, between: Between) -> bool {
+    let hidden = message == "missing scope: operator.admin" && METHODS_V3.binary_search(&method).is_err();
+    message.starts_with("unknown method") || (hidden && between.is_older_runtime())
 }
 
 impl Removal {

@@ -16,6 +16,7 @@ use crate::gateway::io::ConnId;
 use crate::gateway::method::{Answers, Fallback, Route};
 use crate::gateway::{Conn, Gateway};
 use crate::wire::Protocol;
+use crate::wire::error::ErrorShape;
 use crate::wire::frame::{self, FromServer, ServerAnswer};
 
 impl Gateway {
@@ -76,18 +77,22 @@ impl Gateway {
         let changed = answer.payload.filter(|_| answer.ok);
         let changed = changed.and_then(|payload| adapt::payload(call.method.name, payload, between));
         let answer = &ServerAnswer { payload: changed.as_deref().or(answer.payload), ..answer.clone() };
+        let unknown = !answer.ok && is_unknown(&call, answer, between);
         match answer.payload {
             Some(payload) if answer.ok => self.keep_answer(id, &call, payload, now),
             // An older runtime; what clients of a newer one ask for is known here.
-            _ if !answer.ok && is_unknown(answer) && call.may_be_unknown() => {
-                return self.answer_here(id, &call, now);
-            }
+            _ if unknown && call.may_be_unknown() => return self.answer_here(id, &call, now),
             _ => {}
         }
         if let Some(member) = self.conns.get_mut(id).and_then(Conn::member_mut) {
             member.owed = member.owed.saturating_sub(1);
         }
         match answer.error {
+            Some(_) if unknown => {
+                let error = ErrorShape::invalid(format!("unknown method: {}", call.wire_name()));
+                let error = frame::to_json(&error.for_peer(own));
+                self.pass_back(id, &call.id, &ServerAnswer { error: Some(&error), ..answer.clone() }, now);
+            }
             Some(error) if own != protocol => {
                 let error = reshaped(error, own);
                 self.pass_back(id, &call.id, &ServerAnswer { error: Some(&error), ..answer.clone() }, now);
@@ -131,9 +136,9 @@ fn is_first(answer: &ServerAnswer<'_>) -> bool {
     answer.ok && status.and_then(|peek| peek.status).as_deref() == Some("accepted")
 }
 
-fn is_unknown(answer: &ServerAnswer<'_>) -> bool {
+fn is_unknown(call: &Call, answer: &ServerAnswer<'_>, between: Between) -> bool {
     let fault = answer.error.and_then(|error| serde_json::from_str::<Fault>(error).ok());
-    fault.is_some_and(|fault| fault.message.starts_with("unknown method"))
+    fault.is_some_and(|fault| adapt::is_unknown(call.method.name, &fault.message, between))
 }
 
 /// An error of the runtime in the shape of another protocol: the keys alone that the older one knows, and no code that it

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::table::{ADDITIONS, REMOVALS};
+use super::table::{ADDITIONS, METHODS_V3, REMOVALS};
 use super::*;
 use crate::gateway::event::Event;
 use crate::gateway::method::{FALLBACK, Method};
@@ -134,6 +134,21 @@ fn older_clients_are_told_what_they_know() {
 }
 
 #[test]
+fn a_method_that_an_older_runtime_does_not_know_is_told_from_one_that_may_not_be_called() {
+    let admin = "missing scope: operator.admin";
+    for (method, message, between, unknown) in [
+        ("cron.get", admin, OLDER_RUNTIME, true),
+        ("cron.get", "unknown method: cron.get", OLDER_RUNTIME, true),
+        ("cron.get", "missing scope: operator.read", OLDER_RUNTIME, false),
+        ("cron.add", admin, OLDER_RUNTIME, false),
+        ("cron.get", admin, NEWER_RUNTIME, false),
+        ("cron.get", "unknown method: cron.get", NEWER_RUNTIME, true),
+    ] {
+        assert_eq!(is_unknown(method, message, between), unknown, "{method} {message}");
+    }
+}
+
+#[test]
 fn the_tables_are_sorted_and_name_what_there_is() {
     assert!(REMOVALS.windows(2).all(|pair| pair[0].method < pair[1].method));
     assert!(
@@ -143,5 +158,8 @@ fn the_tables_are_sorted_and_name_what_there_is() {
     for method in REMOVALS.iter().map(|row| row.method).chain(ADDITIONS.iter().map(|row| row.method)) {
         assert_ne!(Method::find(method).name, FALLBACK.name, "{method}");
     }
+    assert!(METHODS_V3.windows(2).all(|pair| pair[0] < pair[1]));
+    assert!(METHODS_V3.iter().all(|name| Method::find(name).name == *name));
+    assert!(REMOVALS.iter().all(|row| METHODS_V3.contains(&row.method)));
     assert!(EVENTS_V3.iter().all(|name| Event::find(name).is_some()));
 }
