@@ -362,6 +362,8 @@ pub const RATE_LIMIT_MILLIS_MAX: u64 = 24 * 60 * 60 * 1_000;
 pub const SECRET_FILE_BYTES_MAX: u64 = 1024 * 1024;
 /// Entries of a list in loopgate.conf; far beyond any list written by hand.
 pub const SETTINGS_LIST_MAX: usize = 64;
+/// The name of a unit; systemd takes no longer ones.
+pub const UNIT_NAME_CHARS_MAX: usize = 255;
 /// `serverVersion`: it is shown in one line.
 pub const VERSION_CHARS_MAX: usize = 64;
 /// A state file of OpenClaw that is read whole (sessions.json, jobs.json).

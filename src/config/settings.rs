@@ -11,11 +11,13 @@ use super::read::At;
 use super::text::Document;
 use crate::limits;
 
+mod edit;
 mod table;
 mod values;
 
+pub use edit::{Runtime, is_new, set_runtime};
 pub use table::{Kind, OPERATOR_SCOPES, SETTINGS, Setting, dump};
-use values::{ceiling, count, millis, origins, port, users, version};
+use values::{ceiling, count, millis, origins, port, service, users, version};
 
 /// All settings, each valid.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,6 +44,8 @@ pub struct Settings {
     pub decisions_flush: Duration,
     /// The port of OpenClaw's own gateway on 127.0.0.1, behind loopgated.
     pub runtime_port: Option<u16>,
+    /// The unit that is started when a call needs the runtime and it is away; ends in `.service`.
+    pub runtime_unit: Option<String>,
 }
 
 /// The deadlines of a connection that is not open yet, or not any more.
@@ -97,6 +101,7 @@ impl Settings {
             decisions_flush: millis(&root.at("journal.decisionsFlushMs"), limits::DECISIONS_FLUSH_SPAN)?
                 .unwrap_or(limits::DECISIONS_FLUSH),
             runtime_port: port(&root.at("runtime.port"))?,
+            runtime_unit: service(&root.at("runtime.unit"))?,
         })
     }
 }

@@ -188,6 +188,33 @@ fn the_runtime_has_a_port_or_none() {
 }
 
 #[test]
+fn the_runtime_has_a_unit_or_none() {
+    let unit = |text: &str| parsed(&setting("runtime.unit", text)).map(|settings| settings.runtime_unit);
+    for name in ["openclaw-gateway.service", "openclaw-gateway-work.service", "a@b.service"] {
+        assert_eq!(unit(&format!("'{name}'")), Ok(Some(name.to_owned())));
+    }
+    assert_eq!(unit("null"), Ok(None));
+    let long = format!("'{}.service'", "a".repeat(248));
+    for wrong in [
+        "''",
+        "'.service'",
+        "'a'",
+        "'a.socket'",
+        "'-a.service'",
+        "'a@.service'",
+        "'../a.service'",
+        "'a b.service'",
+        "'a.service\\nb.service'",
+        "'a;b.service'",
+        "'%i.service'",
+        "7",
+        &long,
+    ] {
+        assert!(unit(wrong).is_err(), "{wrong}");
+    }
+}
+
+#[test]
 fn the_settings_file_is_found_in_order() {
     let path = |world: &World, named: Option<&str>| {
         Settings::load(world, named.map(Path::new))
@@ -238,11 +265,12 @@ fn the_sample_shows_every_setting_and_its_default() {
     silenced.operator_ceiling = None;
     silenced.server_version = None;
     silenced.runtime_port = None;
+    silenced.runtime_unit = None;
     assert_eq!(silenced, defaults);
     for row in SETTINGS {
         let shown = match row.kind {
             Kind::Millis(_) | Kind::Count(_) | Kind::Users => row.kind.default_text(),
-            Kind::Scopes | Kind::Origins | Kind::Version | Kind::Port => String::new(),
+            Kind::Scopes | Kind::Origins | Kind::Version | Kind::Port | Kind::Service => String::new(),
         };
         if row.key == "owner" {
             continue;

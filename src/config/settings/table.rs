@@ -2,7 +2,7 @@
 
 use super::super::error::ConfigError;
 use super::super::read::At;
-use crate::limits::{self, VERSION_CHARS_MAX};
+use crate::limits::{self, UNIT_NAME_CHARS_MAX, VERSION_CHARS_MAX};
 
 /// One row of [`SETTINGS`].
 #[derive(Debug, Clone, Copy)]
@@ -32,6 +32,8 @@ pub enum Kind {
     Version,
     /// A TCP port; none by default.
     Port,
+    /// The name of a service unit; none by default.
+    Service,
 }
 
 impl Kind {
@@ -47,6 +49,9 @@ impl Kind {
             Self::Origins => "a list of origins, each scheme://host or scheme://host:port".to_owned(),
             Self::Version => format!("a string of 1 to {VERSION_CHARS_MAX} letters, digits and .+-_"),
             Self::Port => format!("a whole number from 1 to {}", u16::MAX),
+            Self::Service => {
+                format!("the name of a service unit, at most {UNIT_NAME_CHARS_MAX} letters, digits and @._-")
+            }
         }
     }
 
@@ -56,7 +61,7 @@ impl Kind {
             Self::Millis(span) => span.default.as_millis().to_string(),
             Self::Count(count) => count.default.to_string(),
             Self::Users | Self::Origins => "[]".to_owned(),
-            Self::Scopes | Self::Version | Self::Port => String::new(),
+            Self::Scopes | Self::Version | Self::Port | Self::Service => String::new(),
         }
     }
 }
@@ -181,6 +186,11 @@ pub const SETTINGS: &[Setting] = &[
         key: "runtime.port",
         kind: Kind::Port,
         help: "The port at which OpenClaw's own gateway runs on 127.0.0.1, behind loopgated. Only loopgate doctor asks there.",
+    },
+    Setting {
+        key: "runtime.unit",
+        kind: Kind::Service,
+        help: "The unit that runs OpenClaw's own gateway. It is started when a call needs the runtime and it is away.",
     },
 ];
 

@@ -7,7 +7,7 @@ use super::super::error::ConfigError;
 use super::super::read::At;
 use super::UserRef;
 use super::table::OPERATOR_SCOPES;
-use crate::limits::{self, SETTINGS_LIST_MAX, VERSION_CHARS_MAX};
+use crate::limits::{self, SETTINGS_LIST_MAX, UNIT_NAME_CHARS_MAX, VERSION_CHARS_MAX};
 
 pub(super) fn millis(at: &At<'_>, span: limits::Span) -> Result<Option<Duration>, ConfigError> {
     let millis = at.whole(crate::clock::millis(span.min), crate::clock::millis(span.max))?;
@@ -137,6 +137,25 @@ pub(super) fn version(at: &At<'_>) -> Result<Option<String>, ConfigError> {
         return Ok(Some(version.to_owned()));
     }
     Err(at.bad(format!("write 1 to {VERSION_CHARS_MAX} letters, digits and .+-_")))
+}
+
+/// A service unit's name. It is handed to the service manager and written into units, so nothing but plain letters is
+/// taken; a template wants its instance, for by itself it cannot be started.
+pub(super) fn service(at: &At<'_>) -> Result<Option<String>, ConfigError> {
+    let Some(name) = at.text()? else { return Ok(None) };
+    if is_service(name) {
+        return Ok(Some(name.to_owned()));
+    }
+    Err(at.bad(format!(
+        "write the name of a service unit, at most {UNIT_NAME_CHARS_MAX} letters, digits and @._-"
+    )))
+}
+
+fn is_service(name: &str) -> bool {
+    let word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '@' | '.' | '_' | '-');
+    let stem = name.strip_suffix(".service").unwrap_or_default();
+    let plain = name.len() <= UNIT_NAME_CHARS_MAX && name.chars().all(word);
+    plain && stem.starts_with(|c: char| c.is_ascii_alphanumeric()) && !stem.ends_with('@')
 }
 
 /// The system's tools take no longer names of users and groups.
