@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use super::exit;
+use super::moving::{Order, Way};
 use super::secrets::Given;
 use super::target::Choice;
 use crate::limits::{CLI_REQUEST, CLI_WAIT};
@@ -71,6 +72,28 @@ pub(crate) enum Command {
         /// What to look at [default: everything]
         #[arg(value_name = "CHECK", value_parser = super::doctor::names())]
         checks: Vec<String>,
+    },
+    /// Move this user's OpenClaw gateway behind loopgate: it gets another port, loopgate takes the one of the clients
+    #[command(after_long_help = ADOPT_HELP)]
+    Adopt {
+        /// Show what would be done, and do nothing
+        #[arg(long)]
+        dry_run: bool,
+        /// The gateway's new port [default: runtime.port of loopgate.conf, else 28789 or a free one]
+        #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1024..))]
+        runtime_port: Option<u16>,
+        /// The gateway's unit, if there are several
+        #[arg(long, value_name = "UNIT")]
+        unit: Option<String>,
+    },
+    /// Give the gateway that was adopted its port back
+    Release {
+        /// Show what would be done, and do nothing
+        #[arg(long)]
+        dry_run: bool,
+        /// The gateway's unit, if there are several
+        #[arg(long, value_name = "UNIT")]
+        unit: Option<String>,
     },
     /// List who is connected
     Presence,
@@ -186,6 +209,21 @@ pub(crate) enum Browser {
     Status,
 }
 
+impl Command {
+    /// What `adopt` and `release` are to do.
+    pub(crate) fn order(&self) -> Option<Order> {
+        match self {
+            Self::Adopt { dry_run, runtime_port, unit } => {
+                Some(Order { way: Way::Adopt, dry_run: *dry_run, port: *runtime_port, unit: unit.clone() })
+            }
+            Self::Release { dry_run, unit } => {
+                Some(Order { way: Way::Release, dry_run: *dry_run, port: None, unit: unit.clone() })
+            }
+            _ => None,
+        }
+    }
+}
+
 impl Global {
     /// The flags that name an address.
     pub(crate) fn choice(&self) -> Choice {
@@ -256,6 +294,7 @@ Examples:
   loopgate devices approve
   loopgate probe --json
   loopgate doctor
+  loopgate adopt --dry-run
   loopgate call sessions.list --params '{\"limit\": 5}' --json
   loopgate --url ws://127.0.0.1:18789 --token-file ~/.gateway-token health";
 
@@ -275,6 +314,10 @@ Examples:
   loopgate doctor
   loopgate doctor port socket
   sudo loopgate doctor --json";
+
+const ADOPT_HELP: &str = "\
+Run it as the user whose gateway it is, without sudo. Every file and command is shown first. It is checked that \
+both answer; if not, everything is put back. `loopgate release` undoes it, at any time.";
 
 const APPROVE_HELP: &str = "\
 Without a REQUEST_ID, the request is approved if it is the only one. If several wait they are listed and nothing is \

@@ -9,7 +9,8 @@ use std::process::ExitCode;
 pub enum Exit {
     /// It worked.
     Ok = 0,
-    /// The gateway was reached and said no for a reason that has no status of its own, or `doctor` found a fault.
+    /// The gateway was reached and said no for a reason that has no status of its own, `doctor` found a fault, or `adopt`
+    /// put back what it had done.
     Answer = 1,
     /// The command line is wrong, or a choice has to be made.
     Usage = 64,
@@ -65,7 +66,7 @@ pub const EXITS: &[ExitRow] = &[
     ExitRow {
         exit: Exit::Answer,
         name: "ANSWER",
-        meaning: "the gateway answered with an error, or doctor found a fault",
+        meaning: "an error answer, a fault found by doctor, or a move put back",
     },
     ExitRow { exit: Exit::Usage, name: "USAGE", meaning: "wrong command line, or a choice is needed" },
     ExitRow { exit: Exit::Unreachable, name: "UNAVAILABLE", meaning: "no gateway was reached" },

@@ -45,6 +45,8 @@ pub(crate) mod codes {
     pub(crate) const CLOSED: &str = "CLOSED";
     /// A local setting or file.
     pub(crate) const CONFIG: &str = "CONFIG";
+    /// A gateway that could not be moved.
+    pub(crate) const MOVE: &str = "MOVE";
     /// What came is not the gateway's protocol.
     pub(crate) const PROTOCOL: &str = "PROTOCOL";
     /// No answer in time.

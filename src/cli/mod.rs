@@ -12,6 +12,7 @@
 //! | `need` | the least scopes for a method |
 //! | `screen`, `json` | text for people, text for machines |
 //! | `command` | one file a command family |
+//! | `moving` | an OpenClaw gateway behind loopgate, and back |
 //! | `doctor` | what is wrong with this machine, and how to mend it |
 
 mod args;
@@ -22,6 +23,7 @@ pub mod exit;
 mod failure;
 mod json;
 mod link;
+mod moving;
 mod need;
 mod refusal;
 mod retry;
@@ -63,6 +65,15 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
                 finish(&text, None, global.json);
                 exit
             }
+            Err(failure) => finish("", Some(&failure), global.json),
+        };
+    }
+    if let Some(order) = cli.command.order() {
+        let mut say = |text: &str| {
+            finish(text, None, false);
+        };
+        return match moving::run(&order, global, form, &mut say) {
+            Ok(shown) => finish(&shown.text, shown.failure.as_ref(), global.json),
             Err(failure) => finish("", Some(&failure), global.json),
         };
     }

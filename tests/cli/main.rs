@@ -20,6 +20,7 @@
 
 mod doctor;
 mod endings;
+mod moving;
 mod retries;
 mod sends;
 mod shows;

@@ -92,8 +92,10 @@ pub(crate) fn run(command: &Command, link: &mut Link<'_>, form: Form) -> Result<
         Command::Status => status::run(link, form),
         Command::Health => simple::health(link, form),
         Command::Probe => probe::run(link, form),
-        // It needs no link; `cli::run` has it.
-        Command::Doctor { .. } => Err(Failure::usage("doctor asks the machine, not the gateway")),
+        // They need no link; `cli::run` has them.
+        Command::Doctor { .. } | Command::Adopt { .. } | Command::Release { .. } => {
+            Err(Failure::usage("it asks the machine, not the gateway"))
+        }
         Command::Presence => simple::presence(link, form),
         Command::Devices(devices) => devices::run(devices, link, form),
         Command::Nodes(Nodes::List) => simple::nodes(link, form),

@@ -161,7 +161,7 @@ pub(super) fn as_user(caller: &Caller, user: &str, command: &str) -> String {
 }
 
 /// `text` as one word of a shell command.
-pub(super) fn quote(text: &str) -> String {
+pub(crate) fn quote(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "_-./:@%+=,".contains(c);
     if !text.is_empty() && text.chars().all(plain) && !text.starts_with('-') {
         return text.to_owned();

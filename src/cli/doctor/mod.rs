@@ -4,7 +4,7 @@
 //! function from facts to findings, [`CHECKS`] is the one list of them.
 
 mod check;
-mod facts;
+pub(super) mod facts;
 mod finding;
 mod report;
 
@@ -17,6 +17,7 @@ use super::command::Form;
 use super::exit::Exit;
 use super::failure::Failure;
 use facts::Machine;
+pub(super) use finding::quote;
 use finding::{Level, Outcome};
 
 /// The names that the command line takes, each with its sentence.

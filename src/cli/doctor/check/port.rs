@@ -18,6 +18,8 @@ struct Facts<'a> {
     instances: &'a Instances,
     ipv6: bool,
     ports: Vec<Port>,
+    /// Units of the caller's own that start a gateway of OpenClaw's, and have a file that says how.
+    gateways: Vec<String>,
 }
 
 /// One port and its listeners.
@@ -53,7 +55,9 @@ pub(super) fn look(machine: &Machine) -> Outcome {
             Err(cause) => return Outcome::Skipped(cause),
         }
     }
-    judge(&Facts { caller: &machine.caller, instances, ipv6: listener::has_ipv6(), ports })
+    let own = machine.rivals().iter().filter(|rival| rival.manager.uid() == machine.caller.uid);
+    let gateways = own.map(|rival| rival.name.clone()).collect();
+    judge(&Facts { caller: &machine.caller, instances, ipv6: listener::has_ipv6(), ports, gateways })
 }
 
 fn holder(machine: &Machine, listener: Listener) -> Holder {
@@ -158,11 +162,19 @@ fn foreigner(port: u16, holder: &Holder, facts: &Facts<'_>) -> Finding {
             .because("a container publishes this port; publish it elsewhere, then start the socket")
             .mend(as_root(caller, &format!("docker ps --filter publish={port}")));
     }
-    let stop = stop(process, user, caller);
-    let start = facts.instances.start(facts.caller);
-    let finding = Finding::fault(said).mend(stop).mend_all(start);
+    let gateway = matches!(&process.unit, Home::User(_, unit) if is_gateway(unit));
+    let own = gateway && process.uid == caller.uid;
+    let movable = own && matches!(&process.unit, Home::User(_, unit) if facts.gateways.contains(unit));
+    let mend = facts.instances.adopt(caller).filter(|_| movable).unwrap_or_else(|| {
+        let stop = stop(process, user, caller);
+        [stop].into_iter().chain(facts.instances.start(caller)).collect()
+    });
+    let finding = Finding::fault(said).mend_all(mend);
     match &process.unit {
         Home::System(unit) => finding.because(format!("the system runs it as {unit}")),
+        Home::User(_, unit) if gateway && !own => finding.because(format!(
+            "the service manager of {user} runs it as {unit}; `loopgate adopt`, run by {user}, would keep it, behind loopgate"
+        )),
         Home::User(_, unit) => finding.because(format!("the service manager of {user} runs it as {unit}")),
         Home::Loose => finding.because("no service manager runs it"),
     }
@@ -253,7 +265,8 @@ mod tests {
     fn judged(instances: &Instances, holders: Vec<Holder>) -> (&'static str, Vec<String>) {
         let caller = Caller::of("alice", 1000);
         let ports = vec![Port { number: 18_789, holders }];
-        let outcome = judge(&Facts { caller: &caller, instances, ipv6: true, ports });
+        let gateways = vec!["openclaw-gateway-work.service".to_owned()];
+        let outcome = judge(&Facts { caller: &caller, instances, ipv6: true, ports, gateways });
         let Outcome::Looked { findings, .. } = &outcome else { panic!("skipped") };
         (outcome.status(), findings.iter().flat_map(|finding| finding.mend.clone()).collect())
     }
@@ -292,6 +305,12 @@ mod tests {
             assert_eq!((status, mend.first().map(String::as_str)), ("fault", Some(want)));
             assert_eq!(mend.len(), 3, "and the socket is started: {mend:?}");
         }
+        let mut own =
+            instances(Kind::User(Caller::of("alice", 1000).user.unwrap()), "UnitFileState=disabled");
+        own.found.extend(instances(Kind::System, "UnitFileState=enabled").found);
+        let work = Home::User(1000, "openclaw-gateway-work.service".into());
+        let (_, mend) = judged(&own, vec![holder("127.0.0.1", 1000, Some(("node", 1000, work)))]);
+        assert_eq!(mend, ["sudo systemctl disable --now loopgate.socket", "loopgate adopt"]);
         let (_, mend) = judged(&failed, vec![holder("127.0.0.1", 1001, None)]);
         assert_eq!(mend, ["sudo loopgate doctor port"]);
     }

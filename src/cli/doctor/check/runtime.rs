@@ -166,9 +166,11 @@ mod tests {
 
     fn facts(uid: Option<u32>, health: Result<u16, String>, caller: &Caller) -> Facts {
         let unit = Rival {
+            path: "/h/x".into(),
             manager: Manager::User(caller.user.clone().unwrap()),
             name: "openclaw-gateway.service".to_owned(),
             port: 18_790,
+            stale: false,
             version: Some("2026.9.6".to_owned()),
             enabled: true,
             unit: Some(Unit::of("openclaw-gateway.service", "ActiveState=failed Result=exit-code")),

@@ -72,6 +72,11 @@ pub(crate) fn try_port(
 
 /// The status of `GET /healthz`, or why there is none.
 pub(crate) fn http_health(at: SocketAddr, patience: Patience) -> Result<u16, String> {
+    http_status(at, "/healthz", patience)
+}
+
+/// The status of `GET` for `path`, or why there is none.
+pub(crate) fn http_status(at: SocketAddr, path: &str, patience: Patience) -> Result<u16, String> {
     let limit = patience.share().min(LIMIT);
     let deadline = Instant::now() + limit;
     let cause = |error: std::io::Error| super::tool::cause(&error);
@@ -79,7 +84,7 @@ pub(crate) fn http_health(at: SocketAddr, patience: Patience) -> Result<u16, Str
         return Err("out of time".to_owned());
     }
     let mut stream = TcpStream::connect_timeout(&at, limit).map_err(cause)?;
-    let request = format!("GET /healthz HTTP/1.1\r\nHost: {at}\r\nConnection: close\r\n\r\n");
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {at}\r\nConnection: close\r\n\r\n");
     stream.set_write_timeout(Some(limit)).map_err(cause)?;
     stream.write_all(request.as_bytes()).map_err(cause)?;
     let mut head = Vec::new();

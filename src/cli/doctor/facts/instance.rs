@@ -107,6 +107,21 @@ impl Instances {
         }
     }
 
+    /// The commands by which `caller` moves a gateway of their own behind an instance of their own, if there is one. What
+    /// the system would open at the same port has to go first.
+    pub(crate) fn adopt(&self, caller: &Caller) -> Option<Vec<String>> {
+        let own = |instance: &&Instance| matches!(&instance.kind, Kind::User(user) if user.uid == caller.uid);
+        self.found.iter().find(own).filter(|_| !caller.is_root())?;
+        let of_system = self.found.iter().filter(|instance| instance.manager() == Manager::System);
+        let open = of_system.filter(|instance| instance.socket.is_active() || instance.socket.is_enabled());
+        let close = open.map(|instance| {
+            let [socket, _] = instance.kind.units();
+            let socket = super::super::finding::quote(&socket);
+            Manager::System.command(caller, &format!("disable --now {socket}"))
+        });
+        Some(close.chain(["loopgate adopt".to_owned()]).collect())
+    }
+
     /// Why nothing was found, if somebody could not be asked.
     pub(crate) fn blind(&self) -> Option<String> {
         let all: Vec<&str> = self.unseen.iter().map(|(_, why, _)| why.as_str()).collect();

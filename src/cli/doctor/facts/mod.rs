@@ -1,17 +1,17 @@
 //! What is looked at. Rule: here alone doctor touches the machine; every look is bounded in time and in size, and
 //! nothing is changed.
 
-pub(super) mod gate;
-pub(super) mod instance;
-pub(super) mod journal;
-pub(super) mod listener;
-pub(super) mod offer;
-pub(super) mod process;
-pub(super) mod rival;
-pub(super) mod tool;
-pub(super) mod unit;
-pub(super) mod who;
-pub(super) mod world;
+pub(crate) mod gate;
+pub(crate) mod instance;
+pub(crate) mod journal;
+pub(crate) mod listener;
+pub(crate) mod offer;
+pub(crate) mod process;
+pub(crate) mod rival;
+pub(crate) mod tool;
+pub(crate) mod unit;
+pub(crate) mod who;
+pub(crate) mod world;
 
 use std::cell::OnceCell;
 use std::os::unix::fs::MetadataExt;
@@ -30,7 +30,7 @@ use crate::cli::sources::Process;
 use crate::config::OpenClaw;
 
 /// What the checks have in common. Each part is looked at when the first check asks for it.
-pub(super) struct Machine {
+pub(crate) struct Machine {
     /// Who asks.
     pub caller: Caller,
     /// The time that is left.
@@ -45,7 +45,7 @@ pub(super) struct Machine {
 
 impl Machine {
     /// This machine, as whoever runs the program sees it.
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let patience = Patience::new();
         let users = Users::new(patience);
         Self {
@@ -61,7 +61,7 @@ impl Machine {
 
     /// What each instance whose socket is open says at its owner's socket. One that the caller may not open is asked
     /// all the same: that it refuses is a fact.
-    pub(super) fn told(&self) -> &[(Instance, Result<Told, Failure>)] {
+    pub(crate) fn told(&self) -> &[(Instance, Result<Told, Failure>)] {
         self.told.get_or_init(|| {
             let open = self.instances().found.iter().filter(|instance| instance.socket.is_active());
             open.filter(|instance| self.may_ask(instance))
@@ -80,7 +80,7 @@ impl Machine {
     }
 
     /// Refusals and admissions of the last day.
-    pub(super) fn journal(&self) -> &Result<Option<Vec<Record>>, Silence> {
+    pub(crate) fn journal(&self) -> &Result<Option<Vec<Record>>, Silence> {
         self.journal.get_or_init(|| {
             let uid = self.caller.uid;
             let own =
@@ -90,18 +90,18 @@ impl Machine {
     }
 
     /// OpenClaw's own gateways, as units.
-    pub(super) fn rivals(&self) -> &[Rival] {
+    pub(crate) fn rivals(&self) -> &[Rival] {
         self.rivals.get_or_init(|| rival::find(self))
     }
 
     /// The user that an instance's process runs as; nobody's number where there is no such user.
-    pub(super) fn uid_of(&self, instance: &Instance) -> u32 {
+    pub(crate) fn uid_of(&self, instance: &Instance) -> u32 {
         let system = || self.users.by_name(SYSTEM_USER).map(|user| user.uid);
         instance.user().map(|user| user.uid).or_else(system).unwrap_or(u32::MAX)
     }
 
     /// The socket unit for which a service manager holds a listener, if it can be found out.
-    pub(super) fn socket_unit(&self, listener: &Listener) -> Option<String> {
+    pub(crate) fn socket_unit(&self, listener: &Listener) -> Option<String> {
         // PID 1 is hidden from users; what it holds is root's.
         let hidden = listener.process.is_none() && listener.uid == 0;
         if !hidden && listener.process.as_ref().is_none_or(|process| process.name != "systemd") {
@@ -120,7 +120,7 @@ impl Machine {
     }
 
     /// Every instance of loopgate that the caller may look at.
-    pub(super) fn instances(&self) -> &Instances {
+    pub(crate) fn instances(&self) -> &Instances {
         self.instances.get_or_init(|| Instances::find(&self.caller, &self.users, self.patience))
     }
 }

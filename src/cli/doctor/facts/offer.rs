@@ -95,7 +95,7 @@ pub(crate) fn of(machine: &Machine, instance: &Instance) -> Offer {
 }
 
 /// What the gateway's own configuration says, else the token that it has made.
-fn of_gateway(machine: &Machine, instance: &Instance) -> Offer {
+pub(crate) fn of_gateway(machine: &Machine, instance: &Instance) -> Offer {
     let made = instance.state_dir().join(TOKEN_FILE);
     let config = match OpenClaw::load(&World::of_instance(instance, machine)) {
         Ok(config) => config,

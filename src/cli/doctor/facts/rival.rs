@@ -10,6 +10,7 @@ use super::process::is_plain_unit;
 use super::tool::{list, read};
 use super::unit::{Manager, Unit};
 use super::who::User;
+use crate::cli::moving::unit_file::{DROP_IN, UnitFile};
 
 /// A unit that starts a gateway of OpenClaw's.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,8 +19,12 @@ pub(crate) struct Rival {
     pub manager: Manager,
     /// Its name.
     pub name: String,
+    /// The file of the unit.
+    pub path: PathBuf,
     /// The port that it is started with.
     pub port: u16,
+    /// Whether it was moved behind loopgate, and its file says another command by now.
+    pub stale: bool,
     /// The version of the program that it starts.
     pub version: Option<String>,
     /// Whether it starts with the machine, or with its user.
@@ -50,7 +55,7 @@ pub(crate) fn is_gateway(unit: &str) -> bool {
 }
 
 /// All of the system's, and those of the caller; root sees those of everybody who has a manager or an instance.
-pub(super) fn find(machine: &Machine) -> Vec<Rival> {
+pub(crate) fn find(machine: &Machine) -> Vec<Rival> {
     let mut found = in_folders(machine, &Manager::System, &[PathBuf::from("/etc/systemd/system")]);
     for user in people(machine) {
         let own = user.home.join(".config/systemd/user");
@@ -80,7 +85,9 @@ fn in_folders(machine: &Machine, manager: &Manager, folders: &[PathBuf]) -> Vec<
             found.push(Rival {
                 manager: manager.clone(),
                 name: name.to_owned(),
-                port: port(&text),
+                path: file.clone(),
+                port: whole(folder, name, &text).port().unwrap_or(DEFAULT_PORT),
+                stale: is_stale(folder, name, &text),
                 version: version(&text),
                 enabled,
                 unit: None,
@@ -107,17 +114,22 @@ fn is_wanted(folder: &Path, name: &str) -> bool {
         .any(|wants| folder.join(wants).join(name).symlink_metadata().is_ok())
 }
 
-/// The port: the flag, else the variable, else the one that every version takes.
-fn port(text: &str) -> u16 {
-    let start = text.lines().find(|line| line.starts_with("ExecStart=")).unwrap_or_default();
-    let words: Vec<&str> = start.split_whitespace().map(|word| word.trim_matches('"')).collect();
-    let flag = words.iter().zip(words.iter().skip(1)).find(|(word, _)| **word == "--port").map(|(_, n)| *n);
-    let flag = flag.or_else(|| words.iter().find_map(|word| word.strip_prefix("--port=")));
-    let variable = text
-        .lines()
-        .filter_map(|line| line.strip_prefix("Environment="))
-        .find_map(|line| line.trim_matches('"').strip_prefix("OPENCLAW_GATEWAY_PORT="));
-    flag.or(variable).and_then(|port| port.trim_matches('"').parse().ok()).unwrap_or(DEFAULT_PORT)
+/// The unit as the service manager reads it: its file, and the drop-ins beside it, of which a later line takes back an
+/// earlier one.
+fn whole(folder: &Path, name: &str, text: &str) -> UnitFile {
+    let drop_ins = list(&folder.join(format!("{name}.d")).display().to_string());
+    let drop_ins = drop_ins.iter().filter(|path| path.extension().is_some_and(|kind| kind == "conf"));
+    let texts = drop_ins.filter_map(|path| read(path, FILE_BYTES_MAX).ok());
+    UnitFile::parse(&texts.fold(text.to_owned(), |text, more| format!("{text}\n{more}")))
+}
+
+/// Whether `loopgate adopt` has moved it, and its installer has written another command since.
+fn is_stale(folder: &Path, name: &str, text: &str) -> bool {
+    let ours = read(&folder.join(format!("{name}.d")).join(DROP_IN), FILE_BYTES_MAX).unwrap_or_default();
+    let (ours, own) = (UnitFile::parse(&ours), UnitFile::parse(text));
+    let (Ok(ours), Ok(own)) = (ours.start(), own.start()) else { return false };
+    // What was added behind it is the port.
+    ours.rsplit_once(" --port ").is_none_or(|(start, _)| start != own)
 }
 
 /// The version in `package.json` of the program: two folders above `dist/index.js`, or beside `openclaw.mjs`.
@@ -144,13 +156,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_unit_file_names_its_port() {
-        let unit = |start: &str, env: &str| format!("[Service]\nExecStart={start}\n{env}\n");
-        assert_eq!(port(&unit("/usr/bin/node /x/dist/index.js gateway --port 18790", "")), 18_790);
-        assert_eq!(port(&unit("\"/a\" gateway \"--port\" \"7\"", "")), 7);
-        assert_eq!(port(&unit("/a --port=8", "Environment=OPENCLAW_GATEWAY_PORT=9")), 8);
-        assert_eq!(port(&unit("/a", "Environment=\"OPENCLAW_GATEWAY_PORT=9\"")), 9);
-        assert_eq!(port(&unit("/a", "")), DEFAULT_PORT);
+    fn a_drop_in_moves_its_port() {
+        let folder = std::env::temp_dir().join(format!("loopgate-rival-{}", std::process::id()));
+        let (name, start) = ("openclaw-gateway.service", "/usr/bin/node /x/index.js gateway --port 18789");
+        let unit =
+            |start: &str| format!("[Service]\nExecStart={start}\nEnvironment=OPENCLAW_GATEWAY_PORT=9\n");
+        let port = |start: &str| whole(&folder, name, &unit(start)).port();
+        assert_eq!(
+            (port(start), port("/x gateway"), is_stale(&folder, name, &unit(start))),
+            (Some(18_789), Some(9), false)
+        );
+        std::fs::create_dir_all(folder.join(format!("{name}.d"))).unwrap();
+        let drop_in = format!("[Service]\nExecStart=\nExecStart={start} --port 28789\n");
+        std::fs::write(folder.join(format!("{name}.d")).join(DROP_IN), drop_in).unwrap();
+        assert_eq!((port(start), port("/x gateway")), (Some(28_789), Some(28_789)));
+        assert!(
+            !is_stale(&folder, name, &unit(start))
+                && is_stale(&folder, name, &unit("/y gateway --port 18789"))
+        );
+        std::fs::remove_dir_all(&folder).unwrap();
     }
 
     #[test]

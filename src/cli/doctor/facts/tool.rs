@@ -14,7 +14,10 @@ use super::who::User;
 
 /// The time that all looks together may take.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Patience(Instant);
+pub(crate) struct Patience {
+    until: Instant,
+    share: Duration,
+}
 
 /// A program to be asked.
 pub(crate) struct Tool {
@@ -47,12 +50,17 @@ pub(crate) enum Silence {
 impl Patience {
     /// Starts the clock.
     pub(crate) fn new() -> Self {
-        Self(Instant::now() + WHOLE)
+        Self { until: Instant::now() + WHOLE, share: SHARE }
+    }
+
+    /// For one program that does something, and may take its time.
+    pub(crate) fn within(limit: Duration) -> Self {
+        Self { until: Instant::now() + limit, share: limit }
     }
 
     /// The time for one look: its usual share, or what is left.
     pub(crate) fn share(self) -> Duration {
-        self.0.saturating_duration_since(Instant::now()).min(SHARE)
+        self.until.saturating_duration_since(Instant::now()).min(self.share)
     }
 }
 
@@ -118,7 +126,9 @@ impl Tool {
             return Err(Silence::Late(name));
         };
         let err = err.recv_timeout(left()).unwrap_or_default();
-        let complaint = err.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
+        // What systemctl has done with links it says in the same place.
+        let is_fault = |line: &&str| !line.is_empty() && !DONE.iter().any(|done| line.starts_with(done));
+        let complaint = err.lines().map(str::trim).find(is_fault).unwrap_or_default();
         Ok(Said { ok, out, complaint: complaint.chars().take(COMPLAINT_CHARS_MAX).collect() })
     }
 }
@@ -219,6 +229,7 @@ const WHOLE: Duration = Duration::from_secs(8);
 const PAUSE: Duration = Duration::from_millis(2);
 /// A day of refusals in the journal.
 pub(crate) const OUTPUT_BYTES_MAX: u64 = 2 << 20;
+const DONE: [&str; 2] = ["Created symlink ", "Removed "];
 const COMPLAINT_CHARS_MAX: usize = 200;
 const ENTRIES_MAX: usize = 4096;
 /// The same on every architecture that Debian 12 and 13 have.
@@ -241,7 +252,7 @@ mod tests {
     #[test]
     fn a_program_that_hangs_is_ended() {
         let start = Instant::now();
-        let patience = Patience(Instant::now() + Duration::from_millis(100));
+        let patience = Patience::within(Duration::from_millis(100));
         assert_eq!(Tool::new("sleep").args(&["60"]).run(patience), Err(Silence::Late("sleep")));
         // It closes its output, and goes on.
         let silent = Tool::new("sh").args(&["-c", "exec >&- 2>&-; exec sleep 60"]).run(patience);

@@ -170,7 +170,7 @@ fn blocks(text: &str) -> Vec<Unit> {
     units
 }
 
-const PROPERTIES: [&str; 19] = [
+const PROPERTIES: [&str; 20] = [
     "Id",
     "LoadState",
     "ActiveState",
@@ -180,6 +180,7 @@ const PROPERTIES: [&str; 19] = [
     "NeedDaemonReload",
     "Listen",
     "FragmentPath",
+    "DropInPaths",
     "StatusText",
     "MainPID",
     "ExecMainCode",

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use super::Machine;
 use super::instance::{Instance, Kind};
 use super::tool::read_of;
+use super::who::User;
 use crate::config::Sources;
 use crate::limits::{CONFIG_BYTES_MAX, SECRET_FILE_BYTES_MAX};
 
@@ -35,6 +36,11 @@ impl World {
         let home = home.or_else(|| Some(instance.state_dir()));
         let trusted = machine.caller.is_root().then(|| machine.uid_of(instance));
         Self { variables, home, trusted, system: instance.kind == Kind::System }
+    }
+
+    /// What a user's process is told that has no variables of its own.
+    pub(crate) fn of_user(user: &User) -> Self {
+        Self { variables: BTreeMap::new(), home: Some(user.home.clone()), trusted: None, system: false }
     }
 
     /// Whose the file has to be. What lies in `/etc` is there by root's hand, whether root's or the daemon's.
