@@ -39,6 +39,7 @@ class Taken:
         self.printed = self.box.apt("install /packages/a.deb")
         need("18789" in self.printed, f"the port is not named\n{self.printed}")
         need("tester" in self.printed, f"who holds it is not said\n{self.printed}")
+        need("loopgate adopt" in self.printed, f"how a gateway is kept is not said\n{self.printed}")
         need(self.commands(), f"no command is shown\n{self.printed}")
         return "; ".join(self.commands())
 
