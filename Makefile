@@ -44,6 +44,7 @@ test-machine: build ## The journal, the units, their sandbox, restarts and crash
 	tests/machine/sandbox $(BINS)
 	tests/machine/doctor $(BINS)
 	tests/machine/doctor --suite=bookworm $(BINS)
+	tests/machine/adopt $(BINS)
 	tests/machine/clients $(BINS)
 	tests/machine/storm $(BINS)
 	tests/machine/storm --user --mode=restarts --mode=kills $(BINS)

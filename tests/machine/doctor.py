@@ -137,7 +137,8 @@ class Page(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         self.send_response(200); self.end_headers(); self.wfile.write(b'{"ok":true}')
     def log_message(self, *_): pass
-server = http.server.HTTPServer((sys.argv[2] if len(sys.argv) > 2 and sys.argv[2][0] != "-" else "127.0.0.1", int(sys.argv[1])), Page)
+ports = [word for before, word in zip(sys.argv, sys.argv[1:]) if before == "--port"] or sys.argv[1:]
+server = http.server.HTTPServer((sys.argv[2] if len(sys.argv) > 2 and sys.argv[2][0] != "-" else "127.0.0.1", int(ports[-1] if "--port" in sys.argv else ports[0])), Page)
 if os.environ.get("NOTIFY_SOCKET"):
     socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM).sendto(b"READY=1", os.environ["NOTIFY_SOCKET"])
 server.serve_forever()
@@ -262,9 +263,13 @@ def users_instance(root: Person, tester: Person) -> None:
     tester.shell("systemctl --user start loopgate.socket")
     tester.write(".config/loopgate/loopgate.conf", "{}\n")
     mended(tester, "a taken port", "port", "python3 holds it")
-    check("a taken port: the gateway is disabled, not just killed",
-          tester.shell("systemctl --user is-enabled openclaw-gateway.service").stdout.strip() == "disabled")
-    tester.must(f"rm ~/{rival} && systemctl --user daemon-reload")
+    shown = tester.must("systemctl --user show -P ExecStart openclaw-gateway.service")
+    check("a taken port: the gateway is moved, not just killed", "--port 28789" in shown, shown)
+    tester.write(rival, gateway_unit(PORT).replace("/usr/bin/python3", "/usr/bin/python3 -u"), 0o644)
+    tester.must("systemctl --user daemon-reload")
+    mended(tester, "a moved gateway whose unit was written again", "openclaw", "another command than its file says", "warning")
+    tester.must("loopgate release && systemctl --user disable --now openclaw-gateway.service")
+    tester.must(f"rm ~/{rival} && systemctl --user daemon-reload && systemctl --user enable loopgate.socket")
 
     # Once as in a session of theirs, once as a service of the system.
     for kind in (["--scope", "--quiet"], ["--unit=stranger", "--quiet"]):

@@ -58,8 +58,8 @@ pub fn set_runtime(path: &Path, text: Option<&str>, wanted: &Runtime) -> Result<
         return Ok(None);
     };
     let meant = Settings { runtime_port: wanted.port, runtime_unit: wanted.unit.clone(), ..before };
-    let means = Settings::parse(path, changed.clone());
-    Ok(means.is_ok_and(|settings| settings == meant).then_some(changed))
+    let read = Settings::parse(path, changed.clone());
+    Ok(read.is_ok_and(|settings| settings == meant).then_some(changed))
 }
 
 /// Whether nothing is in the file but what [`set_runtime`] makes of a file that is not there, and takes away again.
