@@ -13,6 +13,9 @@ SYSTEMD := /usr/lib/systemd
 # zsh on Debian looks in one place for what packages bring and in another for what the machine has of its own.
 ZSH := $(if $(filter /usr,$(PREFIX)),vendor-completions,site-functions)
 
+# What units say of the folder with the drop-in.
+SHARE := s|/usr/share/loopgate|$(PREFIX)/share/loopgate|
+
 .DEFAULT_GOAL := help
 .PHONY: help build run check test test-rust test-machine test-package compat deb doc install clean soak
 
@@ -82,8 +85,10 @@ install: ## Install into DESTDIR and PREFIX what `make build` has built
 	install -D -m 755 $(BINS)/loopgate $(DESTDIR)$(PREFIX)/bin/loopgate
 	set -e; for unit in units/*.* units/user/*.*; do \
 	    case $$unit in units/user/*) kind=user;; *) kind=system;; esac; \
-	    sed -E 's|^(Exec[A-Za-z]+)=/usr/bin/loopgate|\1=$(PREFIX)/bin/loopgate|' "$$unit" | \
+	    sed -E 's|^(Exec[A-Za-z]+)=/usr/bin/loopgate|\1=$(PREFIX)/bin/loopgate|; $(SHARE)' "$$unit" | \
 	        install -D -m 644 /dev/stdin "$(DESTDIR)$(SYSTEMD)/$$kind/$${unit##*/}"; done
+	sed '$(SHARE)' units/drop-in/runtime.conf | \
+	    install -D -m 644 /dev/stdin $(DESTDIR)$(PREFIX)/share/loopgate/runtime.conf
 	set -e; for page in $(wildcard packaging/man/*.[0-9]); do \
 	    install -D -m 644 "$$page" "$(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$${page##*/}"; done
 	set -e; umask 022; cd $(BINS); for program in loopgated loopgate; do \

@@ -61,10 +61,38 @@ fn the_sockets_differ_in_their_owner() {
     expect("user/loopgate.socket", "loopgate.socket", USER_SOCKET);
 }
 
+/// Both directives add to what the unit has.
+#[test]
+fn the_drop_in_gives_the_systems_service_what_the_others_have() {
+    let added = directives(DROP_IN);
+    assert_eq!(
+        added,
+        ["Service.RestrictAddressFamilies=AF_INET AF_INET6", "Service.IPAddressAllow=localhost"]
+    );
+    let with = |name: &str, file: &str| -> BTreeSet<String> {
+        let own = directives(file).into_iter().chain(added.iter().filter(|_| file == SYSTEM).cloned());
+        let values = own.filter_map(|line| line.strip_prefix(&format!("Service.{name}=")).map(str::to_owned));
+        values.flat_map(|value| value.split(' ').map(str::to_owned).collect::<Vec<_>>()).collect()
+    };
+    for name in ["RestrictAddressFamilies", "IPAddressDeny", "IPAddressAllow"] {
+        assert_eq!(with(name, SYSTEM), with(name, "loopgate@.service"), "{name}=");
+    }
+}
+
+/// A line that is put in force by taking its sign away has to stand in the section that it belongs to, and must not hold
+/// the gate up.
+#[test]
+fn the_drop_in_can_start_the_runtime() {
+    let text = fs::read_to_string(root().join("units").join(DROP_IN)).unwrap();
+    let unit = text.split("[Unit]").nth(1).and_then(|rest| rest.split("[Service]").next()).unwrap();
+    assert!(unit.lines().any(|line| line == "#Wants=openclaw-gateway.service"), "{unit}");
+    assert!(!text.lines().any(|line| line.trim_start_matches('#').starts_with("After=")), "{text}");
+}
+
 /// Debian 12 has systemd 252, and complains about what it does not know.
 #[test]
 fn no_directive_is_newer_than_252() {
-    for file in FILES {
+    for file in FILES.into_iter().chain([DROP_IN]) {
         for line in directives(file) {
             let name = line.split(['.', '=']).nth(1).unwrap_or_default();
             assert!(!NEWER.contains(&name), "units/{file}: {name}= is newer than systemd 252");
@@ -73,6 +101,8 @@ fn no_directive_is_newer_than_252() {
     }
 }
 
+const SYSTEM: &str = "loopgate.service";
+const DROP_IN: &str = "drop-in/runtime.conf";
 const FILES: [&str; 6] = [
     "loopgate.service",
     "loopgate.socket",
@@ -96,6 +126,9 @@ const NAMED: &[&str] = &[
     "+Service.ProtectHome=read-only",
     "-Service.PrivateTmp=yes",
     "-Service.RemoveIPC=yes",
+    "-Service.RestrictAddressFamilies=AF_UNIX AF_NETLINK",
+    "+Service.RestrictAddressFamilies=AF_UNIX AF_NETLINK AF_INET AF_INET6",
+    "+Service.IPAddressAllow=localhost",
 ];
 const USER: &[&str] = &[
     "-Service.User=loopgate",
@@ -119,6 +152,8 @@ const USER: &[&str] = &[
     "-Service.ProtectProc=invisible",
     "-Service.RemoveIPC=yes",
     "-Service.IPAddressDeny=any",
+    "-Service.RestrictAddressFamilies=AF_UNIX AF_NETLINK",
+    "+Service.RestrictAddressFamilies=AF_UNIX AF_NETLINK AF_INET AF_INET6",
 ];
 const NAMED_SOCKET: &[&str] = &[
     "-Unit.Description=OpenClaw gateway port",

@@ -8,9 +8,11 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Instant;
 
 use mio::net::TcpStream;
+use nix::errno::Errno;
 
 use super::conn::Conns;
 use super::door::Doors;
+use super::files::cause;
 use super::stream::Stream;
 use crate::clock::Now;
 use crate::gateway::{ConnId, Gateway, Input};
@@ -93,6 +95,18 @@ impl Dial {
     }
 }
 
+/// What a failure of [`Dialler::dial`] means. One that comes from a sandbox comes again at every try, and a runtime is not
+/// away because of it.
+pub(super) fn failure(conn: ConnId, error: &io::Error) -> Input<'static> {
+    match Errno::from_raw(error.raw_os_error().unwrap_or_default()) {
+        // What seccomp answers for RestrictAddressFamilies=.
+        Errno::EAFNOSUPPORT => Input::Barred { conn, cause: format!("{}: {FAMILIES}", cause(error)) },
+        // A packet filter, or a security module.
+        Errno::EPERM | Errno::EACCES => Input::Barred { conn, cause: cause(error) },
+        _ => Input::Lost { conn },
+    }
+}
+
 fn look(conn: ConnId, conns: &Conns, doors: &mut Doors) -> Progress {
     // One that is gone was told of as lost, or was given up by the gateway itself.
     let Some(Stream::Tcp(stream)) = conns.stream(conn) else { return Progress::Failed };
@@ -105,4 +119,26 @@ fn look(conn: ConnId, conns: &Conns, doors: &mut Doors) -> Progress {
         return Progress::Failed;
     }
     doors.owner_of(peer, local).map_or(Progress::Waiting, Progress::Accepted)
+}
+
+const FAMILIES: &str = "RestrictAddressFamilies= of this service lacks AF_INET";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_forbidden_is_told_from_what_is_away() {
+        let conn = ConnId { slot: 3, generation: 1 };
+        let barred = |errno: Errno| match failure(conn, &io::Error::from_raw_os_error(errno as i32)) {
+            Input::Barred { conn: which, cause } => (which == conn).then_some(cause),
+            _ => None,
+        };
+        assert!(barred(Errno::EAFNOSUPPORT).unwrap().contains("RestrictAddressFamilies="));
+        assert!(barred(Errno::EPERM).is_some() && barred(Errno::EACCES).is_some());
+        // Nobody listens, or there is no port or file left: that passes.
+        for errno in [Errno::ECONNREFUSED, Errno::EADDRNOTAVAIL, Errno::EMFILE, Errno::EINPROGRESS] {
+            assert_eq!(barred(errno), None);
+        }
+    }
 }

@@ -287,8 +287,8 @@ impl Shell {
                 self.doors.resume();
             }
             Output::Dial { conn, port } => {
-                if self.dialler.dial(conn, port, &mut self.conns, now.mono).is_err() {
-                    gateway.handle(Input::Lost { conn }, now);
+                if let Err(error) = self.dialler.dial(conn, port, &mut self.conns, now.mono) {
+                    gateway.handle(dial::failure(conn, &error), now);
                 }
             }
             Output::Journal(entry) => self.sink.push(entry),

@@ -76,6 +76,14 @@ pub enum Input<'a> {
         /// The user whose process has the other end of this very connection, as the kernel tells it.
         owner: u32,
     },
+    /// A leg that [`Output::Dial`] asked for cannot be tried: this process is not allowed to connect. Until somebody changes
+    /// that, no other will do better.
+    Barred {
+        /// Which leg.
+        conn: ConnId,
+        /// What forbids it, in words.
+        cause: String,
+    },
     /// A job that [`Output::Run`] asked for is done.
     Done {
         /// The ticket of the job.
@@ -108,8 +116,8 @@ pub enum Output {
     HalfClose(ConnId),
     /// Shut the socket down in both directions and forget it. The id is dead.
     Close(ConnId),
-    /// Connect to this port of 127.0.0.1; comes back as [`Input::Dialled`], or as [`Input::Lost`] if nobody listens there or
-    /// the kernel does not tell whose process has accepted.
+    /// Connect to this port of 127.0.0.1; comes back as [`Input::Dialled`], as [`Input::Lost`] if nobody listens there or the
+    /// kernel does not tell whose process has accepted, or as [`Input::Barred`].
     Dial {
         /// The leg's id from here on.
         conn: ConnId,

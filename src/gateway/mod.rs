@@ -232,6 +232,7 @@ impl Gateway {
             Input::Lost { conn } => self.lost(conn, now),
             Input::Sent { conn, bytes } => self.sent(conn, bytes, now),
             Input::Dialled { conn, owner } => self.dialled(conn, owner, now),
+            Input::Barred { conn, cause } => self.leg_barred(conn, cause, now),
             Input::Done { ticket, outcome } => self.done(ticket, outcome, now),
             Input::Saved { revision, result } => self.saved(revision, &result, now),
             Input::Reload(setup) => self.reload(*setup, now),

@@ -7,7 +7,7 @@
 use super::io::{ConnId, Input, Output};
 use super::lifecycle::refusal_fields;
 use super::upstream::runtime::Condition;
-use super::upstream::{AWAY_REMEDY, STRANGER_REMEDY};
+use super::upstream::{AWAY_REMEDY, BARRED_REMEDY, STRANGER_REMEDY};
 use super::{Gateway, Stage};
 use crate::clock::Now;
 use crate::config::gateway::AuthMode;
@@ -180,7 +180,8 @@ impl Gateway {
         | Input::Eof { conn: pipe }
         | Input::Lost { conn: pipe }
         | Input::Sent { conn: pipe, .. }
-        | Input::Dialled { conn: pipe, .. }) = input
+        | Input::Dialled { conn: pipe, .. }
+        | Input::Barred { conn: pipe, .. }) = input
         else {
             return Some(input);
         };
@@ -190,6 +191,7 @@ impl Gateway {
             Input::Bytes { bytes, .. } => conn.session.relay_give(bytes, now),
             Input::Sent { bytes, .. } => conn.session.relay_sent(bytes, now),
             Input::Dialled { owner, .. } => self.pipe_dialled(client, pipe, owner, now),
+            Input::Barred { .. } => self.pipe_barred(client, now),
             _ => self.pipe_ended(client, now),
         }
         if let (Input::Sent { .. }, Some(pipe)) = (&input, self.conns.pipe_mut(pipe)) {
@@ -211,6 +213,12 @@ impl Gateway {
         if let Some(conn) = self.conns.get_mut(client) {
             conn.session.relay_reached(now);
         }
+    }
+
+    fn pipe_barred(&mut self, client: ConnId, now: Now) {
+        let reason = "this service is not allowed to connect to the OpenClaw runtime";
+        let refusal = Refusal::new("runtime-barred", reason, BARRED_REMEDY).with_status(503);
+        self.fail_relay(client, &refusal, now);
     }
 
     /// Whether a runtime of this user may have what we know. Root could read it where it lies.

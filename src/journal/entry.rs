@@ -213,6 +213,7 @@ entries! {
     RuntimeAway Warning "c0a7b4f1f7f54b6b8a1f0de2c6a94e37" "the OpenClaw runtime is away"
     RuntimeStalled Warning "e61d9a3b2c5e4a0f8f6a7d3914bb5c20" "the OpenClaw runtime is connected and does not answer"
     RuntimeRefuses Error "1f8c2e9d7a6b4f3e9b0d5c4a8e7f6123" "the OpenClaw runtime cannot be used"
+    RuntimeBarred Error "71fe9e441a6c4328ba95a4a3a1668237" "this service is not allowed to connect to the OpenClaw runtime"
     RuntimeStranger Error "8d3e5f7a9b1c4d2e8f0a6b5c7d9e1f34" "another user has the port of the OpenClaw runtime"
     Relay Info "b0d54dbba53f4788901a82ec17201051" "an HTTP request is passed to the OpenClaw runtime"
     RelayFailed Warning "ef165c1fd5aa4aeba6d90137e0685bc9" "an HTTP request could not be passed to the OpenClaw runtime"

@@ -19,6 +19,8 @@ pub(super) enum Over {
     Starting,
     /// It must not, or does not want to, serve us.
     Refused(String),
+    /// We are not allowed to connect to it.
+    Barred(String),
 }
 
 impl Gateway {
@@ -44,6 +46,8 @@ impl Gateway {
 
     fn sentinel_over(&mut self, over: Over, now: Now) {
         let before = self.upstream.runtime.condition();
+        let refusal =
+            if matches!(over, Over::Barred(_)) { Kind::RuntimeBarred } else { Kind::RuntimeRefuses };
         let cause = match over {
             Over::Gone => {
                 self.upstream.runtime.gone(now.mono);
@@ -53,14 +57,14 @@ impl Gateway {
                 self.upstream.runtime.starting(now.mono);
                 None
             }
-            Over::Refused(why) => {
+            Over::Refused(why) | Over::Barred(why) => {
                 self.upstream.runtime.refusing(why.clone(), now.mono);
                 Some(why)
             }
         };
         let after = self.upstream.runtime.condition();
         if before != after {
-            let kind = if after == Condition::Refusing { Kind::RuntimeRefuses } else { Kind::RuntimeAway };
+            let kind = if after == Condition::Refusing { refusal } else { Kind::RuntimeAway };
             // At the start it is away until it has been tried.
             if before != Condition::Away || after == Condition::Refusing {
                 self.note_runtime(kind, cause, now);
@@ -96,7 +100,7 @@ impl Gateway {
         if call.may_be_read_here() {
             return self.rescue_one(id, number, now);
         }
-        if let Over::Refused(why) = over {
+        if let Over::Refused(why) | Over::Barred(why) = over {
             let error = ErrorShape::unavailable(format!(
                 "{}: the OpenClaw runtime refuses this client: {why}",
                 call.wire_name()

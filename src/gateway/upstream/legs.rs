@@ -4,7 +4,7 @@ use super::ends::Over;
 use super::leg::{CONNECT, Leg, Purpose, Stage};
 use super::outlet::Reach;
 use super::runtime::{Condition, Hello};
-use super::{AWAY_REMEDY, STRANGER_REMEDY};
+use super::{AWAY_REMEDY, BARRED_REMEDY, STRANGER_REMEDY};
 use crate::clock::Now;
 use crate::gateway::io::{ConnId, Output};
 use crate::gateway::{Conn, Gateway};
@@ -130,6 +130,11 @@ impl Gateway {
 
     pub(in crate::gateway) fn leg_lost(&mut self, id: ConnId, now: Now) {
         self.leg_over(id, Over::Gone, now);
+    }
+
+    /// The shell may not connect at all.
+    pub(in crate::gateway) fn leg_barred(&mut self, id: ConnId, cause: String, now: Now) {
+        self.leg_over(id, Over::Barred(cause), now);
     }
 
     pub(in crate::gateway) fn leg_sent(&mut self, id: ConnId, bytes: usize) {
@@ -261,6 +266,7 @@ impl Gateway {
         let entry = match kind {
             Kind::RuntimeReady => entry,
             Kind::RuntimeRefuses => entry.with(Field::Remedy, REFUSES_REMEDY),
+            Kind::RuntimeBarred => entry.with(Field::Remedy, BARRED_REMEDY),
             _ => entry.with(Field::Count, self.upstream.runtime.waiting()).with(Field::Remedy, AWAY_REMEDY),
         };
         self.note(entry, now);

@@ -12,6 +12,7 @@ mod pairing;
 mod port;
 mod refusals;
 mod runtime;
+mod sandbox;
 mod secret;
 mod socket;
 

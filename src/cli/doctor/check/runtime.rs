@@ -12,6 +12,7 @@ use super::super::facts::unit::Unit;
 use super::super::facts::who::Caller;
 use super::super::facts::world::World;
 use super::super::finding::{Finding, Outcome, as_root, quote};
+use super::sandbox;
 use crate::config::Settings;
 
 /// A runtime: its port, and what is there.
@@ -35,11 +36,13 @@ struct Facts {
 /// Looks at the runtime that the settings name, else at OpenClaw's units on another port than the gate's.
 pub(super) fn look(machine: &Machine) -> Outcome {
     let mut ports: BTreeMap<u16, (String, Vec<u32>)> = BTreeMap::new();
+    let mut barred = Vec::new();
     for instance in machine.instances().in_use() {
         let Ok(settings) = Settings::load(&World::of_instance(instance, machine), None) else { continue };
         if let Some(port) = settings.runtime_port {
             let named = format!("runtime.port of {}", settings.path.display());
             let owners = instance.user().map(|user| user.uid).into_iter();
+            barred.extend(sandbox::bars(instance, port, &machine.caller));
             ports.entry(port).or_insert_with(|| (named, owners.collect()));
         }
     }
@@ -50,7 +53,10 @@ pub(super) fn look(machine: &Machine) -> Outcome {
     }
     let facts: Vec<Facts> =
         ports.into_iter().map(|(port, (named_by, owners))| gather(port, named_by, owners, machine)).collect();
-    judge(&facts, &machine.caller)
+    match judge(&facts, &machine.caller) {
+        Outcome::Looked { saw, findings } => Outcome::looked(saw, [barred, findings].concat()),
+        skipped @ Outcome::Skipped(_) => skipped,
+    }
 }
 
 fn gather(port: u16, named_by: String, owners: Vec<u32>, machine: &Machine) -> Facts {

@@ -227,6 +227,13 @@ impl Kind {
     }
 }
 
+/// The drop-in that lets a service dial its runtime: where `make install` has put it, beside the folder of this program.
+pub(crate) fn drop_in() -> PathBuf {
+    let program = std::env::current_exe().unwrap_or_default();
+    let beside = program.parent().and_then(Path::parent).map(|prefix| prefix.join(DROP_IN));
+    beside.filter(|path| path.is_file()).unwrap_or_else(|| Path::new("/usr").join(DROP_IN))
+}
+
 /// Users for whom the system holds, or held, a gate.
 fn served(users: &Users) -> Vec<User> {
     let mut names = BTreeSet::new();
@@ -269,6 +276,7 @@ fn is_instance_name(name: &str) -> bool {
 
 /// Where `systemctl --user enable` links sockets.
 const WANTS: &str = ".config/systemd/user/sockets.target.wants";
+const DROP_IN: &str = "share/loopgate/runtime.conf";
 
 #[cfg(test)]
 mod tests {

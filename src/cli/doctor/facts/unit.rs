@@ -143,8 +143,13 @@ impl Unit {
     /// A unit for tests: its name and lines of `KEY=VALUE`.
     #[cfg(test)]
     pub(crate) fn of(name: &str, lines: &str) -> Self {
-        let text = format!("Id={name}\n{}", lines.replace(' ', "\n").replace('_', " "));
-        blocks(&text).pop().unwrap()
+        Self::of_lines(name, &lines.replace(' ', "\n").replace('_', " "))
+    }
+
+    /// A unit for tests: its name and what the manager prints of it.
+    #[cfg(test)]
+    pub(crate) fn of_lines(name: &str, lines: &str) -> Self {
+        blocks(&format!("Id={name}\n{lines}")).pop().unwrap()
     }
 }
 
@@ -170,7 +175,7 @@ fn blocks(text: &str) -> Vec<Unit> {
     units
 }
 
-const PROPERTIES: [&str; 20] = [
+const PROPERTIES: [&str; 23] = [
     "Id",
     "LoadState",
     "ActiveState",
@@ -191,6 +196,9 @@ const PROPERTIES: [&str; 20] = [
     "Environment",
     "ExecStart",
     "Triggers",
+    "RestrictAddressFamilies",
+    "IPAddressDeny",
+    "IPAddressAllow",
 ];
 /// sd_booted(3).
 const BOOTED: &str = "/run/systemd/system";
