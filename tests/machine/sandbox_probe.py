@@ -154,6 +154,7 @@ ATTEMPTS = {
     "RestrictAddressFamilies: packets": lambda: family(socket.AF_PACKET, socket.SOCK_RAW),
     "RestrictAddressFamilies: VSOCK": lambda: family(socket.AF_VSOCK),
     "IPAddressDeny: send to this machine": lambda: connect("127.0.0.1"),
+    "IPAddressDeny: send to this machine's other address": lambda: connect("10.77.0.1"),
     "IPAddressDeny: send to another": lambda: connect("10.77.0.2"),
 }
 
