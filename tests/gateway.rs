@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use common::client::{Device, cli};
 use common::{Client, TOKEN, World};
-use loopgate::gateway::io::{Door, Peer};
+use loopgate::gateway::io::{Door, Input, Peer};
 use loopgate::journal::{Field, Kind};
 use loopgate::limits;
 use serde_json::json;
@@ -66,6 +66,32 @@ fn every_client_id_and_mode_gets_the_same_grant() {
         let hello = client.connect(&mut world, params);
         assert_eq!(hello["payload"]["auth"]["scopes"][0], "operator.admin", "{id}/{mode}: {hello}");
     }
+}
+
+/// Nothing but a person changes what a sandbox forbids: it is said once, and nobody waits for it.
+#[test]
+fn a_runtime_that_the_sandbox_keeps_us_from_is_told_of_once() {
+    let mut world = World::new(
+        &format!("{{gateway: {{auth: {{mode: 'token', token: '{TOKEN}'}}}}}}"),
+        "{runtime: {port: 18790}}",
+    );
+    let said =
+        |world: &World| world.journal.iter().filter(|entry| entry.kind() == Kind::RuntimeBarred).count();
+    for tries in 1..=3 {
+        world.sleep(limits::RUNTIME_REFUSED_RETRY);
+        let (conn, port) = world.dialled.pop().expect("one more try");
+        assert!((port, world.dialled.len()) == (18790, 0), "one try at a time");
+        world.handle(Input::Barred { conn, cause: "the unit lacks AF_INET".to_owned() });
+        assert_eq!(said(&world), 1, "after {tries} tries");
+    }
+    let mut client = Client::open(&mut world);
+    client.nonce();
+    client.connect(&mut world, cli(3, ALL));
+    let error = client.error(&mut world, "artifacts.list", json!({}));
+    assert_eq!((error["code"].as_str(), error["retryable"].as_bool()), (Some("UNAVAILABLE"), Some(true)));
+    assert!(error["message"].as_str().unwrap().contains("AF_INET"), "{error}");
+    assert_eq!(world.last(Kind::RuntimeBarred, Field::RuntimePort).as_deref(), Some("18790"));
+    assert!(world.last(Kind::RuntimeBarred, Field::Remedy).unwrap().contains("loopgate doctor runtime"));
 }
 
 #[test]

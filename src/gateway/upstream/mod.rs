@@ -399,6 +399,6 @@ const KEY: &str = r#""idempotencyKey""#;
 pub(super) const STRANGER_REMEDY: &str =
     "find out whose process listens at runtime.port (loopgate doctor runtime); nothing was sent to it";
 pub(super) const BARRED_REMEDY: &str =
-    "put the drop-in runtime.conf in place, which lets the service connect; loopgate doctor runtime has the commands";
+    "let the service connect: its unit needs the drop-in runtime.conf; see loopgate doctor runtime";
 pub(super) const AWAY_REMEDY: &str =
     "none if it restarts; else look at its own journal: journalctl --user -u openclaw-gateway";
