@@ -9,7 +9,7 @@ use super::leg::{Introduction, NodeSurface, Purpose, Stage};
 use super::runtime::Hello;
 use crate::clock::Now;
 use crate::gateway::io::ConnId;
-use crate::gateway::{Conn, Gateway};
+use crate::gateway::{Conn, Gateway, Member};
 use crate::policy::scope::{Role, Scopes};
 use crate::wire::Protocol;
 use crate::wire::connect::Client;
@@ -91,7 +91,7 @@ impl Gateway {
             client: client_upstream(&member.client, protocol),
             role: member.grant.role().name(),
             scopes: member.grant.scopes().names(Protocol::V4).map(str::to_owned).collect(),
-            caps: member.caps.clone(),
+            caps: caps_upstream(member, protocol),
             node,
         };
         Some((introduction, key))
@@ -166,6 +166,20 @@ fn own_client() -> Client {
     }
 }
 
+/// What the leg of a member says that it can show. Runtimes of protocol 4 ask those alone for approvals who say so, which
+/// clients of protocol 3 have never heard of.
+fn caps_upstream(member: &Member, runtime: Protocol) -> Vec<String> {
+    let mut caps = member.caps.clone();
+    let asked_before = member.protocol < Protocol::V4 && runtime >= Protocol::V4;
+    if asked_before
+        && member.grant.scopes().covers(Scopes::APPROVALS)
+        && !caps.iter().any(|cap| cap == APPROVALS)
+    {
+        caps.push(APPROVALS.to_owned());
+    }
+    caps
+}
+
 /// A client as its leg names it to a runtime of `protocol`. The platform is that of our device: one that changes has to be
 /// paired again. The older runtime takes the ids and modes of its own day alone.
 fn client_upstream(client: &Client, protocol: Protocol) -> Client {
@@ -182,6 +196,7 @@ pub(super) fn claims_page(client: &Client) -> bool {
     matches!(client.id.as_str(), "openclaw-control-ui" | "webchat" | "webchat-ui") || client.mode == "webchat"
 }
 
+const APPROVALS: &str = "approvals";
 const PLATFORM: &str = "linux";
 /// Asks for more than a leg can show: an extension's origin.
 const BROWSER_COPILOT: &str = "openclaw-browser-copilot";
