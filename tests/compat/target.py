@@ -43,11 +43,12 @@ class Gateway:
 
 
 class Loopgated(Gateway):
-    """A loopgated of its own under systemd-socket-activate, until `stop`."""
+    """A loopgated of its own under systemd-socket-activate, until `stop`. Where it stands before a runtime, `behind` has
+    the `port` to serve, and that runtime's port, state folder and configuration, which are then the gate's too."""
 
-    def __init__(self, bins: pathlib.Path, folder: pathlib.Path, auth: dict, origins: list):
-        super().__init__(free_port(), auth, seeded=True)
-        self._bins, self._folder = bins, folder
+    def __init__(self, bins: pathlib.Path, folder: pathlib.Path, auth: dict, origins: list, behind=None):
+        super().__init__(behind.port if behind else free_port(), auth, seeded=not behind)
+        self._bins, self._folder, self._behind = bins, folder, behind
         self._socket = folder / "owner.sock"
         self._log = folder / "loopgated.log"
         self._write_config(origins)
@@ -100,17 +101,26 @@ class Loopgated(Gateway):
     def _env(self) -> dict:
         return {
             "HOME": str(self._folder),
-            "OPENCLAW_STATE_DIR": str(self._folder / "openclaw"),
-            "OPENCLAW_CONFIG_PATH": str(self._folder / "openclaw/openclaw.json"),
+            "OPENCLAW_STATE_DIR": str(self._openclaw),
+            "OPENCLAW_CONFIG_PATH": str(self._openclaw / "openclaw.json"),
             "STATE_DIRECTORY": str(self._folder / "state"),
         }
 
+    @property
+    def _openclaw(self) -> pathlib.Path:
+        """OpenClaw's state folder, with its configuration in it."""
+        return self._behind.runtime.state if self._behind else self._folder / "openclaw"
+
     def _write_config(self, origins: list) -> None:
-        for name in ("openclaw", "state"):
-            (self._folder / name).mkdir(mode=0o700, parents=True)
-        seed.write(self._folder / "openclaw")
-        seed.put(self._folder / "openclaw/openclaw.json", json.dumps(seed.config(self._folder / "openclaw", self.auth, self.port)))
-        seed.put(self._folder / "loopgate.conf", json.dumps({"origins": origins}))
+        (self._folder / "state").mkdir(mode=0o700, parents=True)
+        settings = {"origins": origins}
+        if self._behind:
+            settings["runtime"] = {"port": self._behind.runtime.port}
+        else:
+            self._openclaw.mkdir(mode=0o700)
+            seed.write(self._openclaw)
+            seed.put(self._openclaw / "openclaw.json", json.dumps(seed.config(self._openclaw, self.auth, self.port)))
+        seed.put(self._folder / "loopgate.conf", json.dumps(settings))
 
     def _wait_ready(self) -> None:
         limit = time.monotonic() + READY_SECS

@@ -1,0 +1,68 @@
+"""Whether two answers say the same: what a command prints through the gate, and directly.
+
+Rule: a difference is known with its reason or it is a failure. Only what differs between two direct runs as well is
+passed over, by the names in PASSING.
+"""
+
+import re
+from typing import NamedTuple
+
+from report import Unexpected
+
+
+class Known(NamedTuple):
+    """A difference that is meant to be: `command` and `path` are regular expressions that match wholly."""
+
+    command: str
+    path: str
+    reason: str
+
+
+def same(command: str, direct, gate) -> str:
+    """Raises Unexpected unless every difference is known. Says how many are."""
+    found = list(differences(direct, gate))
+    strange = [line for path, line in found if not known(command, path)]
+    if strange:
+        raise Unexpected(f"{len(strange)} differences from the direct answer, first: {strange[0]}\n" + "\n".join(strange))
+    return f"{len(found)} known differences" if found else "the same as directly"
+
+
+def differences(direct, gate, path: str = ""):
+    """(path, what) of everything that is not equal, passing by what no two runs have in common."""
+    if passing(path):
+        return
+    if isinstance(direct, dict) and isinstance(gate, dict):
+        for key in sorted(direct.keys() | gate.keys()):
+            where = f"{path}.{key}" if path else key
+            if key in direct and key in gate:
+                yield from differences(direct[key], gate[key], where)
+            elif not passing(where):
+                yield where, f"{where}: {'missing' if key in direct else 'added'}: {shown((direct | gate)[key])}"
+    elif isinstance(direct, list) and isinstance(gate, list) and len(direct) == len(gate):
+        for number, pair in enumerate(zip(direct, gate)):
+            yield from differences(*pair, f"{path}.{number}")
+    elif direct != gate or type(direct) is not type(gate):
+        yield path, f"{path}: {shown(direct)} directly, {shown(gate)} through the gate"
+
+
+def passing(path: str) -> bool:
+    return bool(PASSING.search(path))
+
+
+def known(command: str, path: str) -> bool:
+    return any(re.fullmatch(row.command, command) and re.fullmatch(row.path, path) for row in DIFFERENCES)
+
+
+def shown(value) -> str:
+    return repr(value)[:SHOWN_CHARS]
+
+
+# Times, durations, process ids, the ids of connections and of what the command itself makes, loads, and the events that
+# the direct run has left.
+PASSING = re.compile(
+    r"(^|\.)(ts|mtimeMs|time|cursor|size|pid|connId|bootId|instanceId|latencyMs|lastInputSeconds|snapshotRevision|"
+    r"[a-z][A-Za-z]*AtMs|updatedAt|anchorMs|ageMs|age|uptimeMs|elapsedMs|durationMs|connectLatencyMs|eventLoop|hash|"
+    r"nextWakeAtMs|presence|configRevision|processMemory|snapshotAt|queuedSystemEvents)(\.|$)")
+SHOWN_CHARS = 200
+
+DIFFERENCES = ()
