@@ -94,6 +94,40 @@ class Page:
         need(not seen, f"{len(seen)} errors, first: {seen and seen[0][:200]}")
         return "no errors"
 
+    def settle(self) -> None:
+        """Remembers what must not change, and has the page look at itself all the time."""
+        sockets = self.browser.sockets
+        self.socket = sockets.live(self.url)
+        need(len(self.socket) == 1, f"the page has {len(self.socket)} connections, not 1")
+        self.opened = len(sockets.opened)
+        self.browser.run(SAMPLER % (shows(self.views()[-1][1]), VISIBLE, SAMPLE_MS))
+        self.since = time.monotonic()
+
+    def same_socket(self) -> str:
+        sockets = self.browser.sockets
+        need(sockets.live(self.url) == self.socket, "the browser saw the page's WebSocket close")
+        need(len(sockets.opened) == self.opened, f"the page opened {len(sockets.opened) - self.opened} more WebSockets")
+        hellos = [key for key, arrow, text in sockets.frames if arrow == "gate:" and '"hello-ok"' in text]
+        need(hellos == self.socket, f"the page was greeted {len(hellos)} times")
+        return "1 WebSocket opened, 0 closed"
+
+    def stayed_healthy(self) -> str:
+        seen = self.browser.run("window.kept")
+        need(not seen["bad"], f"{len(seen['bad'])} of {seen['count']} looks saw something else: {seen['bad'][:1]}")
+        secs = time.monotonic() - self.since
+        need(seen["count"] > secs * 1000 / SAMPLE_MS / 4, f"only {seen['count']} looks at the page in {secs:.0f} s")
+        return f"{seen['count']} looks in {secs:.0f} s"
+
+    def still_answers(self) -> str:
+        """Visits the views again: what they show is asked for over the WebSocket that was there all the time."""
+        before = len(self.browser.sockets.frames)
+        for path, shown in self.views():
+            self.browser.route(path)
+            self.browser.wait(shows(shown), f"{path} shows {shown!r}", LOAD_SECS)
+        asked = [text for _, arrow, text in self.browser.sockets.frames[before:] if arrow == "page:"]
+        need(asked, "the page asked for nothing")
+        return f"{len(asked)} calls"
+
     def devices(self) -> dict:
         return json.loads(self.owner("devices", "list", "--json"))
 
@@ -150,6 +184,16 @@ CONNECT = """(function () {
     const button = document.querySelector("button.login-gate__connect");
     button?.click();
     return Boolean(button);
+})()"""
+# A page that reconnects waits for 800 ms first.
+SAMPLE_MS = 200
+# Looks at the page from inside, so that it costs the test nothing. What it sees is bounded.
+SAMPLER = """(function () {
+    window.kept = { count: 0, bad: [] };
+    setInterval(() => {
+        window.kept.count += 1;
+        if (!(%s) && window.kept.bad.length < 10) window.kept.bad.push((%s).slice(0, 300));
+    }, %d);
 })()"""
 # The 9.6 page loads 117 files, and its first load compiles them.
 LOAD_SECS = 60

@@ -118,16 +118,10 @@ class Guest:
         self.calls, self.failures = 0, []
 
     def settle(self) -> None:
-        """Remembers what must not change, and has the page look at itself all the time."""
-        sockets = self.page.browser.sockets
-        self.socket = sockets.live(self.page.url)
-        need(len(self.socket) == 1, f"the page has {len(self.socket)} connections, not 1")
-        self.opened = len(sockets.opened)
+        """Remembers what must not change."""
         self.row = self.host.row()
         self.words = len(self.log())
-        healthy = self.page.views()[-1][1]
-        self.page.browser.run(SAMPLER % (ui.shows(healthy), ui.VISIBLE, SAMPLE_MS))
-        self.since = time.monotonic()
+        self.page.settle()
 
     def work(self, over: threading.Event) -> None:
         """Runs commands one after another until it is over."""
@@ -152,31 +146,6 @@ class Guest:
 
     def frames(self) -> int:
         return len(self.page.browser.sockets.frames)
-
-    def same_socket(self) -> str:
-        sockets = self.page.browser.sockets
-        need(sockets.live(self.page.url) == self.socket, "the browser saw the page's WebSocket close")
-        need(len(sockets.opened) == self.opened, f"the page opened {len(sockets.opened) - self.opened} more WebSockets")
-        hellos = [key for key, arrow, text in sockets.frames if arrow == "gate:" and '"hello-ok"' in text]
-        need(hellos == self.socket, f"the page was greeted {len(hellos)} times")
-        return "1 WebSocket opened, 0 closed"
-
-    def stayed_healthy(self) -> str:
-        seen = self.page.browser.run("window.kept")
-        need(not seen["bad"], f"{len(seen['bad'])} of {seen['count']} looks saw something else: {seen['bad'][:1]}")
-        secs = time.monotonic() - self.since
-        need(seen["count"] > secs * 1000 / SAMPLE_MS / 4, f"only {seen['count']} looks at the page in {secs:.0f} s")
-        return f"{seen['count']} looks in {secs:.0f} s"
-
-    def still_answers(self) -> str:
-        """Visits the views again: what they show is asked for over the WebSocket that was there all the time."""
-        before = self.frames()
-        for path, shown in self.page.views():
-            self.page.browser.route(path)
-            self.page.browser.wait(ui.shows(shown), f"{path} shows {shown!r}", ui.LOAD_SECS)
-        asked = [text for _, arrow, text in self.page.browser.sockets.frames[before:] if arrow == "page:"]
-        need(asked, "the page asked for nothing")
-        return f"{len(asked)} calls"
 
     def same_node(self) -> str:
         need(self.host.child.poll() is None, f"the node host ended with status {self.host.child.returncode}")
@@ -292,10 +261,10 @@ class Trial:
         for name, question in (
             ("commands meanwhile", guest.all_went_well),
             ("commands after", guest.every_command),
-            ("ui keeps its connection", guest.same_socket),
-            ("ui stays healthy", guest.stayed_healthy),
-            ("ui still answers", guest.still_answers),
-            ("ui has one connection to the end", guest.same_socket),
+            ("ui keeps its connection", guest.page.same_socket),
+            ("ui stays healthy", guest.page.stayed_healthy),
+            ("ui still answers", guest.page.still_answers),
+            ("ui has one connection to the end", guest.page.same_socket),
             ("ui console is clean", guest.page.clean),
             ("node run keeps its connection", guest.same_node),
         ):
@@ -393,16 +362,6 @@ MEET_SECS = 3
 BACK_SECS = 5
 QUIET_SECS = 0.5
 QUIET_LIMIT_SECS = 30
-# A page that reconnects waits for 800 ms first.
-SAMPLE_MS = 200
-# Looks at the page from inside, so that it costs the test nothing. What it sees is bounded.
-SAMPLER = """(function () {
-    window.kept = { count: 0, bad: [] };
-    setInterval(() => {
-        window.kept.count += 1;
-        if (!(%s) && window.kept.bad.length < 10) window.kept.bad.push((%s).slice(0, 300));
-    }, %d);
-})()"""
 ESTABLISHED = "01"
 MARK = "--bench-done"
 # What a command says of its failure is worth reading only if it fails.

@@ -20,6 +20,8 @@ sys.path[:0] = [str(HERE), str(ROOT / "tests/machine"), str(ROOT / "tests/compat
 
 import child
 import commands
+import fates
+import pages
 import plan
 import turns
 from houses import House
@@ -133,7 +135,7 @@ def parse() -> argparse.Namespace:
     return options
 
 
-PARTS = {"turns": turns.run, "commands": commands.run}
+PARTS = {"turns": turns.run, "commands": commands.run, "pages": pages.run, "fates": fates.run}
 
 if __name__ == "__main__":
     sys.exit(main())
