@@ -15,10 +15,10 @@ from table import Row
 
 
 class Commands:
-    """One client version at one port. `answers` keeps what each command printed, for comparing."""
+    """One client version at one port of a house. `answers` keeps what each command printed, for comparing."""
 
     def __init__(self, client: Client, house, port: int):
-        self.house, self.port = house, port
+        self.house = house
         self.client = client.configure(port, house.auth)
         self.answers, self.job = {}, "no-job"
 
@@ -46,7 +46,8 @@ class Commands:
     def plain(self, answer):
         """The answer without what is this run's own: its port, its home, the id of its job."""
         text = json.dumps(answer)
-        for own, name in ((str(self.client.home), "HOME"), (f":{self.port}", ":PORT"), (self.job, "JOB")):
+        ports = ((f":{port}", ":PORT") for port in (self.house.port, self.house.runtime.port))
+        for own, name in ((str(self.client.home), "HOME"), (self.job, "JOB"), *ports):
             text = text.replace(own, name)
         return json.loads(text)
 
@@ -90,7 +91,7 @@ def gateway(entries):
 
 def fields(answer):
     """Each run has a device of its own."""
-    return {**answer, "paired": sorted({key for device in answer["paired"] for key in device})}
+    return {**answer, "paired": {key: True for device in answer["paired"] for key in device}}
 
 
 def parsed(check):

@@ -65,4 +65,15 @@ PASSING = re.compile(
     r"nextWakeAtMs|presence|configRevision|processMemory|snapshotAt|queuedSystemEvents)(\.|$)")
 SHOWN_CHARS = 200
 
-DIFFERENCES = ()
+DIFFERENCES = (
+    Known("status", r"gateway\.(error|reachable|self)",
+          "the gateway of 2026.3.13 denies the command line's probe to read, and that of 2026.9.6 does not say who it is"),
+    Known("gateway probe", r"degraded|capability|warnings|targets\.0\.(config|health|self|summary|auth\.(capability|scopes))|"
+          r"targets\.0\.connect\.(error|rpcOk|scopeLimited)",
+          "both gateways deny their own command line's probe to read; the gate lets it, and it is whole"),
+    Known("gateway probe", r"targets\.0\.server\.(buildId|version)", "the gate says its own version, and has no build id"),
+    Known("gateway call system-presence", r"\.0\.(ip|text|version|modelIdentifier)",
+          "the gate is present as itself, and says nothing of the machine's addresses"),
+    Known("devices list|gateway call device.pair.list", r"paired\.connected",
+          "the gate says of each device whether it is connected, as 2026.9.6 does, to clients of either version"),
+)
