@@ -21,6 +21,7 @@ sys.path[:0] = [str(HERE), str(ROOT / "tests/machine"), str(ROOT / "tests/compat
 import child
 import commands
 import fates
+import nodes
 import pages
 import plan
 import turns
@@ -135,7 +136,7 @@ def parse() -> argparse.Namespace:
     return options
 
 
-PARTS = {"turns": turns.run, "commands": commands.run, "pages": pages.run, "fates": fates.run}
+PARTS = {"turns": turns.run, "commands": commands.run, "nodes": nodes.run, "pages": pages.run, "fates": fates.run}
 
 if __name__ == "__main__":
     sys.exit(main())

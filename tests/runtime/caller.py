@@ -105,6 +105,15 @@ class Caller(Peer):
                 if not self._heard.wait(max(0, limit - time.monotonic())) and time.monotonic() >= limit:
                     raise Unexpected(f"{what} did not come within {secs or ANSWER_SECS} s")
 
+    def until(self, ready, what: str, secs: float = 0):
+        """Waits until `ready` gives something."""
+        limit = time.monotonic() + (secs or ANSWER_SECS)
+        while time.monotonic() < limit:
+            if value := ready():
+                return value
+            time.sleep(0.1)
+        raise Unexpected(f"{what}: not so within {secs or ANSWER_SECS} s")
+
     def named(self, name: str) -> list:
         """The payloads of all events of a name so far, in order."""
         return [frame.get("payload") for _, frame in list(self.events) if frame["event"] == name]

@@ -57,12 +57,12 @@ def shown(value) -> str:
     return repr(value)[:SHOWN_CHARS]
 
 
-# Times, durations, process ids, the ids of connections and of what the command itself makes, loads, and the events that
-# the direct run has left.
+# Times, durations, process ids, the ids of connections and of what the command itself makes, loads, the events that
+# the direct run has left, and how many calls are being answered.
 PASSING = re.compile(
     r"(^|\.)(ts|mtimeMs|time|cursor|size|pid|connId|bootId|instanceId|latencyMs|lastInputSeconds|snapshotRevision|"
     r"[a-z][A-Za-z]*AtMs|updatedAt|anchorMs|ageMs|age|uptimeMs|elapsedMs|durationMs|connectLatencyMs|eventLoop|hash|"
-    r"nextWakeAtMs|presence|configRevision|processMemory|snapshotAt|queuedSystemEvents)(\.|$)")
+    r"nextWakeAtMs|presence|configRevision|processMemory|snapshotAt|queuedSystemEvents|rootRequests)(\.|$)")
 SHOWN_CHARS = 200
 
 DIFFERENCES = (
