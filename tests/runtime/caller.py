@@ -159,17 +159,19 @@ class Caller(Peer):
             self._heard.notify_all()
 
 
-def introduction(version: str, secret: str, nonce: str, device=None, scopes=None, client=None, caps=("tool-events",),
+def introduction(version: str, secret: str, nonce: str, device=None, scopes=None, client=None, caps=None,
                  role="operator", **more) -> dict:
     """The params of a `connect`."""
     protocol = PROTOCOL[version]
     known = {"id": "cli", "version": version, "platform": "linux", "mode": "cli", **(client or {})}
-    connect = {"minProtocol": protocol, "maxProtocol": protocol, "client": known, "caps": list(caps), "role": role,
+    connect = {"minProtocol": protocol, "maxProtocol": protocol, "client": known, "caps": list(CAPS[version] if caps is None else caps), "role": role,
                "scopes": list(SCOPES if scopes is None else scopes), "auth": {"token": secret}, **more}
     return {**connect, "device": (device or Device()).proof(nonce, connect)}
 
 
 PROTOCOL = {"2026.3.13": 3, "2026.9.6": 4}
+# As their Control UIs declare them, as far as it matters here.
+CAPS = {"2026.3.13": ("tool-events",), "2026.9.6": ("tool-events", "approvals")}
 SCOPES = ("operator.admin", "operator.read", "operator.write", "operator.approvals", "operator.pairing")
 # The deadline of a client of either version for an ordinary call.
 ANSWER_SECS = 30
