@@ -39,20 +39,24 @@ class Unit(Gateway):
     # What tests/compat goes by: devices have to be approved.
     name = "loopgated"
 
-    def __init__(self, origins: list):
-        super().__init__(PORT, token_auth(), seeded=True)
+    def __init__(self, origins: list, seeded: bool = True):
+        super().__init__(PORT, token_auth(), seeded)
         self._shell = Shell()
-        root = pathlib.Path(os.environ["BENCH_ROOT"])
-        # systemd gives the folder to the user that it makes for the service.
-        (root / STATE.relative_to("/")).mkdir(mode=0o700, parents=True)
-        seed.write(root / STATE.relative_to("/"), STATE)
-        settings = root / "etc/loopgate"
-        settings.mkdir(exist_ok=True)
-        (settings / "openclaw.json").write_text(json.dumps(seed.config(STATE, self.auth, PORT)), encoding="utf-8")
         # The clients are root's and the service is not; here root is who owns it.
-        (settings / "loopgate.conf").write_text(json.dumps({"origins": origins, "owner": ["root"]}), encoding="utf-8")
+        self.configure(pathlib.Path(os.environ["BENCH_ROOT"]), {"origins": origins, "owner": ["root"]})
         self.systemctl("start loopgate.socket")
         need(http_status(PORT, "/readyz") == 200, f"the service does not come up\n{self.log()}")
+
+    def configure(self, root: pathlib.Path, settings: dict) -> None:
+        """Writes the files that the service finds, below the machine's `root`."""
+        # systemd gives the folder to the user that it makes for the service.
+        (root / STATE.relative_to("/")).mkdir(mode=0o700, parents=True)
+        if self.seeded:
+            seed.write(root / STATE.relative_to("/"), STATE)
+        folder = root / "etc/loopgate"
+        folder.mkdir(exist_ok=True)
+        (folder / "openclaw.json").write_text(json.dumps(seed.config(STATE, self.auth, PORT)), encoding="utf-8")
+        (folder / "loopgate.conf").write_text(json.dumps(settings), encoding="utf-8")
 
     def loopgate(self, *argv: str):
         command = [os.environ["BENCH_ENTER"], "--", "loopgate", "--socket", "/run/loopgate/owner.sock", *argv]

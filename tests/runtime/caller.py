@@ -164,7 +164,8 @@ def introduction(version: str, secret: str, nonce: str, device=None, scopes=None
     """The params of a `connect`."""
     protocol = PROTOCOL[version]
     known = {"id": "cli", "version": version, "platform": "linux", "mode": "cli", **(client or {})}
-    connect = {"minProtocol": protocol, "maxProtocol": protocol, "client": known, "caps": list(CAPS[version] if caps is None else caps), "role": role,
+    connect = {"minProtocol": protocol, "maxProtocol": protocol, "client": known, "role": role,
+               "caps": list(CAPS[version] if caps is None else caps),
                "scopes": list(SCOPES if scopes is None else scopes), "auth": {"token": secret}, **more}
     return {**connect, "device": (device or Device()).proof(nonce, connect)}
 
