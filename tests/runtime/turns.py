@@ -8,6 +8,7 @@ import uuid
 
 from caller import Caller
 from expect import equal, need
+from report import Unexpected
 
 
 def run(lane, houses: list) -> None:
@@ -51,7 +52,15 @@ class Heard:
         self.turn.release(count)
         word = self.turn.words[last - 1].strip()
         for caller in self.callers:
-            caller.event(lambda frame: mine(frame, "agent", self.run) and word in json.dumps(frame["payload"]), word)
+            try:
+                caller.event(lambda frame: mine(frame, "agent", self.run) and word in json.dumps(frame["payload"]), word)
+            except Unexpected as reason:
+                raise Unexpected(f"{reason}\n" + "\n".join(map(self.heard, self.callers))) from None
+
+    def heard(self, caller: Caller) -> str:
+        """What a caller has heard so far, for the report of a failure."""
+        deltas = [payload["data"].get("text") for payload in caller.named("agent") if payload.get("runId") == self.run]
+        return f"{caller.version}: {len(caller.events)} events, {len(deltas)} of the run, the last: {deltas[-1:]}"
 
     def complete(self) -> str:
         """Waits for the end and looks at the whole."""
