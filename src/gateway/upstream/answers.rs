@@ -78,6 +78,9 @@ impl Gateway {
         let changed = changed.and_then(|payload| adapt::payload(call.method.name, payload, between));
         let answer = &ServerAnswer { payload: changed.as_deref().or(answer.payload), ..answer.clone() };
         let unknown = !answer.ok && is_unknown(&call, answer, between);
+        if !answer.ok && is_restarting(answer) && (call.may_be_read_here() || call.params.is_some()) {
+            return self.take_back(id, call, now);
+        }
         match answer.payload {
             Some(payload) if answer.ok => self.keep_answer(id, &call, payload, now),
             // An older runtime; what clients of a newer one ask for is known here.
@@ -98,6 +101,18 @@ impl Gateway {
                 self.pass_back(id, &call.id, &ServerAnswer { error: Some(&error), ..answer.clone() }, now);
             }
             _ => self.pass_back(id, &call.id, answer, now),
+        }
+        self.settle(id);
+    }
+
+    /// The runtime has not done a call because it restarts: it is answered here, or waits for the runtime that comes.
+    fn take_back(&mut self, id: ConnId, call: Call, now: Now) {
+        if call.may_be_read_here() {
+            return self.answer_here(id, &call, now);
+        }
+        if let Some(member) = self.conns.get_mut(id).and_then(Conn::member_mut) {
+            member.outlet.add(Call { progress: Progress::Parked, ..call });
+            self.upstream.runtime.count(1, 0, now.mono);
         }
         self.settle(id);
     }
@@ -136,6 +151,15 @@ fn is_first(answer: &ServerAnswer<'_>) -> bool {
     answer.ok && status.and_then(|peek| peek.status).as_deref() == Some("accepted")
 }
 
+/// Whether the runtime has refused a call because it ends, or is not ready yet (2026.9.6).
+fn is_restarting(answer: &ServerAnswer<'_>) -> bool {
+    let fault = answer.error.and_then(|error| serde_json::from_str::<Fault>(error).ok());
+    fault.is_some_and(|fault| {
+        let reason = fault.details.unwrap_or_default().reason;
+        fault.code == "UNAVAILABLE" && fault.retryable && RESTARTING.contains(&&*reason)
+    })
+}
+
 fn is_unknown(call: &Call, answer: &ServerAnswer<'_>, between: Between) -> bool {
     let fault = answer.error.and_then(|error| serde_json::from_str::<Fault>(error).ok());
     fault.is_some_and(|fault| adapt::is_unknown(call.method.name, &fault.message, between))
@@ -153,5 +177,7 @@ fn reshaped(error: &str, own: Protocol) -> String {
     frame::to_json(&error)
 }
 
+/// `details.reason` of a runtime that ends or starts: it has not begun the call.
+const RESTARTING: &[&str] = &["gateway-restarting", "startup-sidecars"];
 /// All that protocol 3 clients accept (protocol-versions.md 3).
 const ERROR_KEYS: &[&str] = &["code", "message", "details", "retryable", "retryAfterMs"];

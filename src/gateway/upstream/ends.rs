@@ -82,8 +82,8 @@ impl Gateway {
     }
 
     fn member_leg_over(&mut self, id: ConnId, over: &Over, now: Now) {
+        self.set_reach(id, Reach::Nowhere);
         let Some(member) = self.conns.get_mut(id).and_then(Conn::member_mut) else { return };
-        member.outlet.leg = Reach::Nowhere;
         member.outlet.missed = true;
         member.outlet.attempt = Some(now.mono + limits::RUNTIME_RETRY);
         for number in member.outlet.numbers(|_| true) {

@@ -50,6 +50,15 @@ pub(super) struct Fault {
     pub(super) message: String,
     #[serde(default)]
     pub(super) retryable: bool,
+    #[serde(default)]
+    pub(super) details: Option<Details>,
+}
+
+/// Particulars of an error.
+#[derive(Deserialize, Default)]
+pub(super) struct Details {
+    #[serde(default)]
+    pub(super) reason: String,
 }
 
 impl Gateway {

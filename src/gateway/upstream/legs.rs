@@ -58,10 +58,14 @@ impl Gateway {
         Some(leg)
     }
 
+    /// Sets how far the leg of a member is. Another process has to know it, even if the member says nothing for a while.
     pub(super) fn set_reach(&mut self, id: ConnId, reach: Reach) {
-        if let Some(member) = self.conns.get_mut(id).and_then(Conn::member_mut) {
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        conn.record_due = true;
+        if let Some(member) = conn.member_mut() {
             member.outlet.leg = reach;
         }
+        self.outputs.push_back(Output::Flush(id));
     }
 
     fn try_again(&mut self, id: ConnId, now: Now) {

@@ -126,8 +126,8 @@ impl Gateway {
             let error = ErrorShape::busy("too many calls of this connection wait for the runtime", BUSY_MS);
             return self.respond(id, &call.id, Err(error), now);
         }
-        // What is sent at once is not kept, unless it may be needed again.
-        if open.is_none() || (may_keep && call.is_needed_again(raw)) {
+        // It may have to be asked again, or answered here; what is too large for that is asked once.
+        if may_keep {
             call.params = Some(raw.into());
         }
         self.upstream.runtime.count(1, 0, now.mono);
@@ -366,15 +366,6 @@ impl Call {
     /// The same with its params.
     fn clone_with(&self, raw: &str) -> Self {
         Self { params: Some(raw.into()), ..self.clone() }
-    }
-
-    /// Whether the params may be needed once more when it was sent.
-    fn is_needed_again(&self, raw: &str) -> bool {
-        match self.method.answers {
-            Answers::Idempotent | Answers::Twice => raw.contains(KEY),
-            Answers::Kept => true,
-            Answers::Once => matches!(self.method.route, Route::UpstreamElseNative(..)),
-        }
     }
 
     /// Whether the runtime tells a repetition of it by its key.
