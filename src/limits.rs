@@ -110,8 +110,9 @@ pub const RELAYS_MAX: usize = 512;
 pub const RELAY_CHUNK_BYTES_MAX: u64 = 1 << 32;
 /// The trailer of a body in chunks. No client of OpenClaw sends one.
 pub const RELAY_TRAILER_BYTES_MAX: usize = 4 * 1024;
-/// Reaching the runtime's port: the kernel answers in microseconds, unless the runtime takes nobody.
-pub const RELAY_DIAL: Duration = Duration::from_secs(2);
+/// Reaching the runtime: the kernel answers in microseconds, but OpenClaw's process is at times busy for seconds, in which
+/// it takes nobody.
+pub const RELAY_DIAL: Duration = Duration::from_secs(10);
 /// How long a peer may send nothing of a body, or take nothing of an answer.
 pub const RELAY_PEER: Duration = Duration::from_secs(60);
 /// How long the runtime may be silent over a request: an agent's turn may take that long before its first word.

@@ -217,6 +217,12 @@ impl Front {
         self.header.opcode == OpCode::Control(Control::Close)
     }
 
+    /// What kind of frame it is; none if a bit is set whose meaning nobody has agreed on.
+    pub(super) fn opcode(&self) -> Option<OpCode> {
+        let FrameHeader { rsv1, rsv2, rsv3, opcode, .. } = self.header;
+        (!(rsv1 || rsv2 || rsv3)).then_some(opcode)
+    }
+
     fn is_control(&self) -> bool {
         matches!(self.header.opcode, OpCode::Control(_))
     }
@@ -297,6 +303,11 @@ pub(super) fn write_text(tx: &mut Queue, side: Role, pieces: &[&str]) {
 /// Appends a ping without payload.
 pub(super) fn write_ping(tx: &mut Queue, side: Role) {
     write(tx, side, OpCode::Control(Control::Ping), &[]);
+}
+
+/// Appends a ping with `payload`, of a client.
+pub(super) fn write_probe(tx: &mut Queue, payload: &[u8]) {
+    write(tx, Role::Client, OpCode::Control(Control::Ping), &[payload]);
 }
 
 /// Appends a close frame; `reason` has at most 123 bytes.

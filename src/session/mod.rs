@@ -14,6 +14,7 @@ mod happening;
 mod head;
 mod line;
 mod phase;
+mod proof;
 mod queue;
 mod relay;
 mod saved;

@@ -11,6 +11,7 @@ use super::closing::Tail;
 use super::forward::{self, Authorization};
 use super::head::Head;
 use super::phase::Event;
+use super::proof::{Outcome, Proof};
 use super::queue::Queue;
 use super::state::{Asked, State};
 use crate::clock::Now;
@@ -28,6 +29,8 @@ pub(super) struct Relay {
     fault: Option<Refusal>,
     /// How far the answer has come.
     answer: Answer,
+    /// What has come of an answer to an upgrade, until it is known whose socket it is.
+    proof: Proof,
     /// The method was HEAD.
     head_only: bool,
     /// The runtime is there.
@@ -41,8 +44,6 @@ pub(super) struct Relay {
 enum Answer {
     /// Not a byte came.
     Awaited,
-    /// So many bytes of the line that tells whether another protocol is agreed on; it is so far.
-    Line(usize),
     /// It came in part.
     Begun,
 }
@@ -74,8 +75,16 @@ impl Session {
         let up = Queue::holding(forward::forwarded(head, raw, authorization)?);
         self.rx.skip(len);
         let moved = now.mono;
-        let relay =
-            Relay { up, body, fault: None, answer: Answer::Awaited, head_only, reached: false, moved };
+        let relay = Relay {
+            up,
+            body,
+            fault: None,
+            answer: Answer::Awaited,
+            proof: Proof::default(),
+            head_only,
+            reached: false,
+            moved,
+        };
         self.step(Event::Relay, |_| State::Relay(Box::new(relay)));
         self.pass_body();
         Ok(())
@@ -108,7 +117,8 @@ impl Session {
 
     /// Whether the runtime should be read now: there is room for more of its answer.
     pub fn relay_wants_read(&self) -> bool {
-        matches!(self.state, State::Relay(_)) && self.tx.len() < RELAY_QUEUE_BYTES_MAX
+        let held = |relay: &Relay| self.tx.len() + relay.proof.len();
+        matches!(&self.state, State::Relay(relay) if held(relay) < RELAY_QUEUE_BYTES_MAX)
     }
 
     /// Bytes of the runtime's answer. How many are held is bounded if the caller reads at most
@@ -116,8 +126,12 @@ impl Session {
     pub fn relay_give(&mut self, bytes: &[u8], now: Now) {
         let State::Relay(relay) = &mut self.state else { return };
         relay.moved = now.mono;
-        relay.hear(bytes);
-        self.tx.push(bytes);
+        if relay.body == Body::Held {
+            self.tx.push(&relay.prove(bytes));
+        } else {
+            relay.answer = Answer::Begun;
+            self.tx.push(bytes);
+        }
         self.pass_body();
     }
 
@@ -158,11 +172,12 @@ impl Session {
     pub(super) fn relay_wait(&self, relay: &Relay) -> Wait {
         match relay.body {
             _ if !relay.reached => Wait::Dial,
+            Body::Held => Wait::Runtime,
             _ if !self.tx.is_empty() => Wait::Taking,
             Body::Raw => Wait::Nobody,
             // With bytes unread it is the runtime that does not take them.
             Body::Left(_) | Body::Chunks(_) if self.rx.is_empty() => Wait::Request,
-            Body::Left(_) | Body::Chunks(_) | Body::Whole | Body::Held => Wait::Runtime,
+            Body::Left(_) | Body::Chunks(_) | Body::Whole => Wait::Runtime,
         }
     }
 
@@ -195,7 +210,7 @@ impl Session {
 impl Relay {
     /// Bytes of memory that it holds.
     pub(super) fn capacity(&self) -> usize {
-        self.up.capacity()
+        self.up.capacity() + self.proof.len()
     }
 
     /// Why the request cannot go on, once.
@@ -208,28 +223,22 @@ impl Relay {
         self.head_only
     }
 
-    /// Takes note of how the answer begins: only a 101 opens the way for what is no HTTP, and only if it was asked for.
-    fn hear(&mut self, bytes: &[u8]) {
-        let seen = match self.answer {
-            Answer::Awaited => 0,
-            Answer::Line(seen) => seen,
-            Answer::Begun => return,
+    /// The runtime's answer to an upgrade: what may go on of it. Only a socket of the runtime's own opens the way for what
+    /// is no HTTP.
+    fn prove(&mut self, bytes: &[u8]) -> Vec<u8> {
+        let (said, body) = match self.proof.hear(bytes, &mut self.up) {
+            Outcome::Open => return Vec::new(),
+            Outcome::Plain(said) => (said, Body::Whole),
+            Outcome::Socket(said) => (said, Body::Raw),
+            Outcome::Gateway => {
+                let reason = "not found: there is no socket of the runtime's own";
+                self.fault = Some(Refusal::new("socket-of-gateway", reason, REMEDY).with_status(404));
+                return Vec::new();
+            }
         };
-        if self.body != Body::Held {
-            self.answer = Answer::Begun;
-            return;
-        }
-        let want = SWITCHING.get(seen..).unwrap_or_default();
-        let alike = want.iter().zip(bytes).take_while(|(want, byte)| want == byte).count();
-        (self.answer, self.body) = if alike == want.len() {
-            (Answer::Begun, Body::Raw)
-        } else if alike == bytes.len() {
-            (Answer::Line(seen + alike), Body::Held)
-        } else {
-            (Answer::Begun, Body::Whole)
-        };
+        (self.answer, self.body, self.proof) = (Answer::Begun, body, Proof::default());
+        said
     }
 }
 
-/// How an answer begins that agrees to another protocol.
-const SWITCHING: &[u8] = b"HTTP/1.1 101 ";
+const REMEDY: &str = "none: the runtime has its gateway at this path, and ours is at every other one";

@@ -7,7 +7,7 @@ use std::sync::mpsc;
 use std::sync::{Arc, Mutex};
 
 use crate::live::{dial, http, until};
-use crate::runtime::{Runtime, read_head};
+use crate::runtime::{Asked, Runtime, read_head};
 
 /// Larger than the largest message of the gateway's protocol.
 const HUGE: usize = 30 * 1024 * 1024;
@@ -208,12 +208,22 @@ fn an_expectation_is_the_runtimes_to_meet() {
 const UPGRADE: &str = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
                        Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
 
+/// The gate's ping, and the pong for it.
+fn prove(asked: &mut Asked) {
+    let ping = asked.body(6 + PROBE.len());
+    assert_eq!(&ping[6..], PROBE, "zero masks nothing");
+    let length = u8::try_from(PROBE.len()).unwrap();
+    asked.stream.write_all(&[&[0x8a, length], PROBE].concat()).unwrap();
+}
+
+const PROBE: &[u8] = b"loopgate: whose socket is this?";
+
 #[test]
 fn a_socket_of_the_runtimes_own_is_a_pipe_once_it_agrees() {
     let runtime = Runtime::start(|asked| {
-        asked.say(
-            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\nhello",
-        );
+        asked.say("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n");
+        prove(asked);
+        asked.say("hello");
         // Whatever comes goes back, to the end of it.
         let mut buffer = [0; 1024];
         while let Ok(count @ 1..) = asked.stream.read(&mut buffer) {
@@ -236,6 +246,29 @@ fn a_socket_of_the_runtimes_own_is_a_pipe_once_it_agrees() {
     stream.write_all(b"last").unwrap();
     stream.shutdown(Shutdown::Write).unwrap();
     assert_eq!(text(stream), "last");
+}
+
+#[test]
+fn s11_the_runtimes_gateway_is_no_second_door() {
+    let runtime = Runtime::start(|asked| {
+        let challenge = br#"{"type":"event","event":"connect.challenge","payload":{}}"#;
+        asked.say("HTTP/1.1 101 Switching Protocols\r\n\r\n");
+        asked.stream.write_all(&[0x81, u8::try_from(challenge.len()).unwrap()]).unwrap();
+        asked.stream.write_all(challenge).unwrap();
+        prove(asked);
+        assert_eq!(
+            asked.stream.read(&mut [0; 1]).unwrap_or_default(),
+            0,
+            "something of the client's came through"
+        );
+    });
+    let gate = runtime.gate();
+    for path in ["/__openclaw__/ws", "/desktop/observe", "/__openclaw__/cap/x/__openclaw__/ws"] {
+        let head = format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\n{UPGRADE}\r\nconnect", gate.port);
+        let answer = text(ask(gate.port, &head));
+        assert!(answer.starts_with("HTTP/1.1 404 ") && !answer.contains("challenge"), "{path}: {answer}");
+    }
+    gate.daemon.says(&["RULE=socket-of-gateway"]);
 }
 
 #[test]

@@ -61,33 +61,65 @@ fn a_request_of_two_meanings_does_not_pass_at_all() {
     }
 }
 
+const SWITCHING: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\n\r\n";
+const PROBE: &[u8] = b"loopgate: whose socket is this?";
+
+/// The runtime's answer to the ping that it was sent.
+fn pong() -> Vec<u8> {
+    [&[0x8a, u8::try_from(PROBE.len()).unwrap()], PROBE].concat()
+}
+
 #[test]
-fn only_an_upgrade_that_the_runtime_agrees_to_opens_the_pipe() {
+fn only_a_socket_that_the_runtime_agrees_to_opens_the_pipe() {
     let early = [UPGRADE, b"early"].concat();
     for step in [1, 5, 1_000] {
         let mut rig = Rig::relaying(&early);
         assert!(sent(&rig).ends_with("Connection: Upgrade\r\n\r\n"), "{}", sent(&rig));
-        for piece in b"HTTP/1.1 101 Switching Protocols\r\n\r\n".chunks(step) {
+        for piece in SWITCHING.chunks(step) {
             rig.give(piece);
         }
+        assert!(
+            sent(&rig).ends_with(std::str::from_utf8(PROBE).unwrap()),
+            "nothing passes before it is known"
+        );
+        assert!(rig.written.is_empty());
+        rig.give(&pong());
         rig.bytes(b" and late");
-        assert!(sent(&rig).ends_with("\r\n\r\nearly and late"), "{}", sent(&rig));
+        assert!(sent(&rig).ends_with("early and late"), "{}", sent(&rig));
+        assert_eq!(rig.written, SWITCHING);
         assert_eq!(rig.session.deadline(), None, "both are silent for as long as they like");
         rig.eof();
         assert!(rig.session.relay_said_all() && rig.end.is_none(), "the runtime may still answer");
     }
-    for answer in [&b"HTTP/1.1 401 Unauthorized\r\n\r\n"[..], b"HTTP/1.1 1010", b"HTTP/1.0 101 ", b"H", b"x"]
-    {
+    for answer in [&b"HTTP/1.1 401 Unauthorized\r\n\r\n"[..], b"HTTP/1.1 1010", b"HTTP/1.0 101 ", b"x"] {
         let mut rig = Rig::relaying(&early);
         rig.give(answer);
         rig.bytes(b" and late");
         assert!(sent(&rig).ends_with("Connection: Upgrade\r\n\r\n"), "{}", sent(&rig));
+        assert_eq!(rig.written, answer);
     }
     // A 101 that nobody asked for opens nothing.
     let mut rig = Rig::relaying(GET);
-    rig.give(b"HTTP/1.1 101 Switching Protocols\r\n\r\n");
+    rig.give(SWITCHING);
     rig.bytes(b"late");
     assert!(sent(&rig).ends_with("\r\n\r\n"), "{}", sent(&rig));
+}
+
+#[test]
+fn s11_the_runtimes_gateway_is_no_second_door() {
+    let challenge = br#"{"type":"event","event":"connect.challenge","payload":{}}"#;
+    let frame = [&[0x81, u8::try_from(challenge.len()).unwrap()], &challenge[..]].concat();
+    for answer in [[SWITCHING, &frame].concat(), [SWITCHING, &frame, &pong()].concat()] {
+        for step in [1, 1_000] {
+            let mut rig = Rig::relaying(&[UPGRADE, b"connect"].concat());
+            for piece in answer.chunks(step) {
+                rig.give(piece);
+            }
+            assert!(!sent(&rig).contains("\r\n\r\nconnect"), "{}", sent(&rig));
+            assert!(written(&rig).starts_with("HTTP/1.1 404 "), "{}", written(&rig));
+            assert_eq!(rig.refusals[0].rule, "socket-of-gateway");
+        }
+    }
 }
 
 #[test]
