@@ -102,8 +102,8 @@ fn huge_bodies_pass_within_little_memory() {
         std::thread::sleep(std::time::Duration::from_millis(200));
         now > 0 && std::mem::replace(&mut seen, now) == now
     });
-    let held = gate.memory_kib().saturating_sub(before);
-    assert!(held < 8 * 1024, "{held} KiB for a body that nobody takes");
+    let kept = gate.memory_kib().saturating_sub(before);
+    assert!(kept < 8 * 1024, "{kept} KiB for a body that nobody takes");
     assert!(read_head(&mut stream).starts_with("HTTP/1.1 200 OK\r\n"));
     let mut back = Vec::new();
     stream.read_to_end(&mut back).unwrap();
