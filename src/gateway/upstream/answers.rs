@@ -67,7 +67,7 @@ impl Gateway {
         let Some(member) = self.conns.get_mut(id).and_then(Conn::member_mut) else { return };
         let own = member.protocol;
         let Some(call) = member.outlet.get_mut(number) else { return };
-        if call.method.answers == Answers::Twice && call.progress == Progress::Sent && is_first(answer) {
+        if call.method.answers == Answers::Twice && call.progress.is_sent() && is_first(answer) {
             call.progress = Progress::Accepted;
             let request = call.id.clone();
             return self.pass_back(id, &request, answer, now);

@@ -85,7 +85,9 @@ impl Gateway {
         self.set_reach(id, Reach::Nowhere);
         let Some(member) = self.conns.get_mut(id).and_then(Conn::member_mut) else { return };
         member.outlet.missed = true;
-        member.outlet.attempt = Some(now.mono + limits::RUNTIME_RETRY);
+        let refused = matches!(over, Over::Refused(_) | Over::Barred(_));
+        let pause = if refused { limits::RUNTIME_REFUSED_RETRY } else { limits::RUNTIME_RETRY };
+        member.outlet.attempt = Some(now.mono + pause);
         for number in member.outlet.numbers(|_| true) {
             self.settle_call(id, number, over, now);
         }
@@ -117,7 +119,8 @@ impl Gateway {
                 call.progress = Progress::Unsure;
                 call.due = now.mono + limits::CALL_WAIT;
             }
-            Progress::Sent | Progress::Unsure | Progress::Accepted => {
+            // What has ended its leg twice is not tried on a third.
+            Progress::Sent | Progress::Unsure | Progress::Again | Progress::Accepted => {
                 if let Some(call) = self.take_call(id, number, now) {
                     let error = self.died_error(&call, now);
                     self.respond(id, &call.id, Err(error), now);

@@ -30,9 +30,11 @@ impl Gateway {
     /// Opens the leg of a member, if the runtime is there and it has none.
     pub(super) fn reach_out(&mut self, id: ConnId, now: Now) {
         let ready = self.upstream.runtime.condition() == Condition::Ready;
-        let Some(port) = self.setup.settings.runtime_port else { return };
+        let port = self.setup.settings.runtime_port;
         let Some(member) = self.conns.get_mut(id).and_then(Conn::member_mut) else { return };
+        // This was the try, whatever comes of it: what is due must not stay due.
         member.outlet.attempt = None;
+        let Some(port) = port else { return self.settle(id) };
         // 2026.9.6 refuses more than 32 connections that it has not let in.
         if ready && self.upstream.opening >= limits::LEGS_OPENING_MAX {
             member.outlet.attempt = Some(now.mono + limits::LEG_TURN);

@@ -187,7 +187,8 @@ impl Gateway {
                 .and_then(Conn::member_mut)
                 .and_then(|member| member.outlet.get_mut(number))
             {
-                call.progress = Progress::Sent;
+                let before = call.progress;
+                call.progress = if before == Progress::Unsure { Progress::Again } else { Progress::Sent };
             }
             self.send_call(id, open, number, None);
         }
@@ -299,7 +300,7 @@ impl Gateway {
             else {
                 continue;
             };
-            if ready && call.progress != Progress::Parked {
+            if ready && !matches!(call.progress, Progress::Parked | Progress::Unsure) {
                 // The runtime turns: how long it takes is its own matter.
                 call.due = now.mono + limits::CALL_WAIT;
                 continue;

@@ -68,8 +68,17 @@ pub(in crate::gateway) enum Progress {
     Sent,
     /// It was sent, and its leg ended before the answer; the runtime knows a repetition.
     Unsure,
+    /// The same, and it was sent once more.
+    Again,
     /// The first of two answers has come.
     Accepted,
+}
+
+impl Progress {
+    /// Whether the runtime has it and has not said a word about it.
+    pub(in crate::gateway) fn is_sent(self) -> bool {
+        matches!(self, Self::Sent | Self::Again)
+    }
 }
 
 impl Reach {
