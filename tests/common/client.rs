@@ -23,6 +23,8 @@ pub struct Client {
     pub status: Option<u16>,
     /// Frames that came and nobody took.
     pub frames: VecDeque<Value>,
+    /// The texts of the frames as they came, where a test wants them.
+    pub texts: Option<Vec<String>>,
     /// The close that came: code and reason.
     pub close: Option<(u16, String)>,
     pub pings: usize,
@@ -32,10 +34,11 @@ pub struct Client {
 #[derive(Clone)]
 pub struct Device(pub SigningKey);
 
+/// What came and was not read yet, and what was written.
 #[derive(Default)]
-struct Pipe {
-    rx: VecDeque<u8>,
-    tx: Vec<u8>,
+pub struct Pipe {
+    pub rx: VecDeque<u8>,
+    pub tx: Vec<u8>,
 }
 
 impl Client {
@@ -68,6 +71,7 @@ impl Client {
             next: 0,
             status: None,
             frames: VecDeque::new(),
+            texts: None,
             close: None,
             pings: 0,
         }
@@ -97,7 +101,10 @@ impl Client {
         }
         while let Ok(message) = self.socket.read(&mut self.pipe) {
             match message {
-                Message::Text(text) => self.frames.push_back(serde_json::from_str(&text).expect("JSON")),
+                Message::Text(text) => {
+                    self.frames.push_back(serde_json::from_str(&text).expect("JSON"));
+                    self.texts.iter_mut().for_each(|texts| texts.push(text.to_string()));
+                }
                 Message::Close(Some(frame)) => {
                     self.close = Some((frame.code.into(), frame.reason.to_string()));
                 }

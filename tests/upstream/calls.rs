@@ -1,0 +1,269 @@
+//! Calls that go to the runtime: what is ours is changed, and nothing else.
+
+use serde_json::{Value, json};
+
+use crate::bench::{ALL, Bench, answered};
+use crate::common::OWNER;
+use crate::runtime::Runtime;
+
+/// Spelled as no writer of JSON would: whoever parses it and writes it again is found out.
+const ODD: &str = r#"{ "b":1.50,"a" : [1e2,"\u0041\/",{}],"b":12345678901234567890123,"π":"\ud83d\ude00"  }"#;
+
+#[test]
+fn params_and_payloads_pass_byte_for_byte_under_ids_of_ours() {
+    for (own, runtime) in [(4, 4), (3, 4), (4, 3), (3, 3)] {
+        let mut bench = Bench::with(Runtime::new(runtime, OWNER));
+        let (mut client, name) = bench.client(own, ALL);
+        client.texts = Some(Vec::new());
+        for id in ["1", "a longer one", r"\u0022quoted\u0022 \\", "日本"] {
+            bench.ask(&mut client, id, "wizard.start", ODD);
+            let asked = bench.asked(&name);
+            assert_eq!(
+                asked.text,
+                format!(r#"{{"type":"req","id":"{}","method":"wizard.start","params":{ODD}}}"#, asked.id)
+            );
+            assert!(asked.id.parse::<u64>().is_ok(), "{}", asked.id);
+            assert!(!answered(&client, id));
+            bench.answer(&name, &mut client, &asked, ODD);
+            let seen: Value = serde_json::from_str(&format!("\"{id}\"")).unwrap();
+            assert_eq!(client.answer(seen.as_str().unwrap())["ok"], true);
+            let text = client.texts.as_ref().unwrap().last().unwrap();
+            assert!(text.ends_with(&format!(r#","ok":true,"payload":{ODD}}}"#)), "{text}");
+        }
+    }
+}
+
+#[test]
+fn a_call_without_params_goes_without() {
+    let mut bench = Bench::new();
+    let (mut client, name) = bench.client(4, ALL);
+    client.send(&mut bench.world, r#"{"type":"req","id":"1","method":"wizard.start"}"#);
+    bench.turn();
+    let asked = bench.asked(&name);
+    assert_eq!(asked.text, format!(r#"{{"type":"req","id":"{}","method":"wizard.start"}}"#, asked.id));
+    // As it waits for a leg, too.
+    bench.break_leg(&name);
+    client.send(&mut bench.world, r#"{"type":"req","id":"2","method":"wizard.start"}"#);
+    bench.sleep(loopgate::limits::RUNTIME_RETRY);
+    assert!(!bench.asked(&name).text.contains("params"));
+}
+
+/// Two clients use the same ids, the runtime answers in another order, and twice, and what nobody has asked.
+#[test]
+fn every_answer_finds_its_call_and_no_other() {
+    let mut bench = Bench::new();
+    let ((mut one, first), (mut two, second)) = (bench.client(4, ALL), bench.client(3, ALL));
+    for id in ["a", "b", "c"] {
+        bench.ask(&mut one, id, "wizard.next", &format!(r#"{{"of":"one","id":"{id}"}}"#));
+        bench.ask(&mut two, id, "wizard.next", &format!(r#"{{"of":"two","id":"{id}"}}"#));
+    }
+    for name in [&second, &first] {
+        let mut asked: Vec<_> = bench.runtime.leg(name).asked.drain(..).collect();
+        let mut ids: Vec<&str> = asked.iter().map(|asked| &*asked.id).collect();
+        ids.dedup();
+        assert_eq!(ids.len(), 3);
+        asked.reverse();
+        for ask in asked {
+            let request: Value = serde_json::from_str(&ask.text).unwrap();
+            let text =
+                format!(r#"{{"type":"res","id":"{}","ok":true,"payload":{}}}"#, ask.id, request["params"]);
+            for _ in 0..2 {
+                bench.say(name, &text);
+            }
+        }
+        for id in ["", "0", "99", "connect", "-1", "x"] {
+            bench
+                .say(name, &format!(r#"{{"type":"res","id":"{id}","ok":true,"payload":{{"of":"nobody"}}}}"#));
+        }
+    }
+    for (client, of) in [(&mut one, "one"), (&mut two, "two")] {
+        client.receive(&mut bench.world);
+        for id in ["a", "b", "c"] {
+            assert_eq!(client.answer(id)["payload"], json!({"of": of, "id": id}));
+        }
+        assert!(client.frames.iter().all(|frame| frame["type"] != "res"), "{:?}", client.frames);
+    }
+}
+
+#[test]
+fn agents_and_approvals_answer_twice() {
+    for (method, first) in [
+        ("agent", r#"{"status":"accepted","runId":"r"}"#),
+        ("exec.approval.request", r#"{ "id":"x", "status" :"accepted"}"#),
+        ("plugin.approval.request", r#"{"status":"accepted"}"#),
+    ] {
+        let mut bench = Bench::new();
+        let (mut client, name) = bench.client(4, ALL);
+        bench.ask(&mut client, "1", method, r#"{"message":"x","idempotencyKey":"k"}"#);
+        let asked = bench.asked(&name);
+        bench.answer(&name, &mut client, &asked, first);
+        assert_eq!(client.answer("1")["payload"]["status"], "accepted");
+        // The second may come with an error and a payload.
+        let late = format!(
+            r#"{{"type":"res","id":"{}","ok":false,"payload":{{"status":"error"}},"error":{{"code":"UNAVAILABLE","message":"m"}}}}"#,
+            asked.id
+        );
+        bench.say(&name, &late);
+        client.receive(&mut bench.world);
+        let last = client.answer("1");
+        assert_eq!((&last["ok"], &last["payload"]["status"]), (&json!(false), &json!("error")), "{last}");
+        bench.say(&name, &late);
+        client.receive(&mut bench.world);
+        assert!(!answered(&client, "1"), "two answers are all");
+
+        // One answer is enough if it is the last.
+        bench.ask(&mut client, "2", method, "{}");
+        let asked = bench.asked(&name);
+        bench.answer(&name, &mut client, &asked, r#"{"status":"ok"}"#);
+        assert_eq!(client.answer("2")["payload"]["status"], "ok");
+        bench.answer(&name, &mut client, &asked, r#"{"status":"ok"}"#);
+        assert!(!answered(&client, "2"));
+    }
+    // Where one answer is all, `accepted` is as good as any other.
+    let mut bench = Bench::new();
+    let (mut client, name) = bench.client(4, ALL);
+    bench.ask(&mut client, "1", "wizard.start", "{}");
+    let asked = bench.asked(&name);
+    bench.answer(&name, &mut client, &asked, r#"{"status":"accepted"}"#);
+    client.answer("1");
+    bench.answer(&name, &mut client, &asked, r#"{"status":"ok"}"#);
+    assert!(!answered(&client, "1"));
+}
+
+#[test]
+fn the_runtimes_error_stays_the_runtimes_error() {
+    let error = r#"{"code":"MADE_UP", "message":"no","details":{"b":1.50},"retryable":false,"newKey":[1]}"#;
+    for (own, runtime) in [(4, 4), (3, 3), (3, 4), (4, 3)] {
+        let mut bench = Bench::with(Runtime::new(runtime, OWNER));
+        let (mut client, name) = bench.client(own, ALL);
+        client.texts = Some(Vec::new());
+        bench.ask(&mut client, "1", "wizard.start", "{}");
+        let asked = bench.asked(&name);
+        bench.say(&name, &format!(r#"{{"type":"res","id":"{}","ok":false,"error":{error}}}"#, asked.id));
+        client.receive(&mut bench.world);
+        let answer = client.answer("1");
+        assert_eq!((&answer["ok"], &answer["error"]["message"]), (&json!(false), &json!("no")));
+        assert_eq!(answer["error"]["code"], "MADE_UP");
+        let text = client.texts.as_ref().unwrap().last().unwrap();
+        if own == runtime {
+            assert!(text.ends_with(&format!(r#","ok":false,"error":{error}}}"#)), "{text}");
+        } else {
+            // A client of the other protocol takes the keys alone that both know.
+            assert!(
+                answer["error"].get("newKey").is_none() && answer["error"]["retryable"] == false,
+                "{text}"
+            );
+        }
+    }
+}
+
+#[test]
+fn what_is_denied_here_is_not_asked_there() {
+    let mut bench = Bench::new();
+    let (mut client, name) = bench.client(4, &["operator.read"]);
+    for method in ["wizard.start", "chat.send", "no.such.method", "cron.add"] {
+        bench.ask(&mut client, "1", method, "{}");
+        let error = &client.answer("1")["error"];
+        assert!(error["message"].as_str().unwrap().contains("missing scope"), "{method}: {error}");
+        bench.asked_nothing(&name);
+    }
+    bench.ask(&mut client, "2", "cron.list", "{}");
+    assert_eq!(bench.asked(&name).method, "cron.list");
+}
+
+#[test]
+fn the_gates_own_matters_are_not_the_runtimes() {
+    let mut bench = Bench::new();
+    let (mut client, name) = bench.client(4, ALL);
+    for (method, params) in [
+        ("system-presence", "{}"),
+        ("device.pair.list", "{}"),
+        ("node.list", "{}"),
+        ("gateway.identity.get", "{}"),
+        ("connect", "{}"),
+    ] {
+        bench.ask(&mut client, "1", method, params);
+        let answer = client.answer("1");
+        assert!(answer["payload"].get("loopgate").is_none(), "{answer}");
+        bench.asked_nothing(&name);
+    }
+}
+
+#[test]
+fn a_name_that_no_table_has_goes_to_the_runtime_of_an_admin() {
+    let mut bench = Bench::new();
+    let (mut client, name) = bench.client(4, ALL);
+    bench.ask(&mut client, "1", "plugin.made\\u0020up", ODD);
+    let asked = bench.asked(&name);
+    assert_eq!(asked.method, "plugin.made up");
+    assert!(asked.text.ends_with(&format!(r#","params":{ODD}}}"#)), "{}", asked.text);
+    bench.answer(&name, &mut client, &asked, "{}");
+    assert_eq!(client.answer("1")["ok"], true);
+}
+
+/// An older runtime does not know what a newer client asks; what the gate knows it answers, and says so.
+#[test]
+fn a_method_that_the_runtime_does_not_know_is_answered_here_if_it_can_be() {
+    let mut bench = Bench::with(Runtime::new(3, OWNER));
+    let (mut client, name) = bench.client(4, ALL);
+    let unknown = |id: &str, method: &str| {
+        format!(
+            r#"{{"type":"res","id":"{id}","ok":false,"error":{{"code":"INVALID_REQUEST","message":"unknown method: {method}"}}}}"#
+        )
+    };
+    bench.ask(&mut client, "1", "tasks.list", "{}");
+    let asked = bench.asked(&name);
+    bench.say(&name, &unknown(&asked.id, "tasks.list"));
+    client.receive(&mut bench.world);
+    let answer = client.answer("1");
+    assert_eq!(
+        (&answer["ok"], &answer["payload"]["loopgate"]["answeredBy"]),
+        (&json!(true), &json!("loopgate"))
+    );
+    for method in ["wizard.start", "set-heartbeats"] {
+        bench.ask(&mut client, "2", method, "{}");
+        let asked = bench.asked(&name);
+        bench.say(&name, &unknown(&asked.id, method));
+        client.receive(&mut bench.world);
+        let answer = client.answer("2");
+        assert_eq!(answer["error"]["message"], format!("unknown method: {method}"), "it stays the runtime's");
+    }
+}
+
+#[test]
+fn a_client_hears_what_gate_and_runtime_serve() {
+    let mut bench = Bench::new();
+    let mut client = crate::common::Client::open(&mut bench.world);
+    client.nonce();
+    let hello = client.connect(&mut bench.world, crate::common::client::cli(4, ALL));
+    let methods = hello["payload"]["features"]["methods"].as_array().unwrap().clone();
+    for (method, served) in
+        [("wizard.start", true), ("agent", true), ("node.list", true), ("talk.mode", false)]
+    {
+        assert_eq!(methods.contains(&json!(method)), served, "{method}");
+    }
+    let events = hello["payload"]["features"]["events"].as_array().unwrap();
+    assert!(events.contains(&json!("chat")) && events.contains(&json!("tick")));
+}
+
+/// The largest message there is, in both directions, in pieces as sockets give them.
+#[test]
+fn twenty_five_million_bytes_pass() {
+    let mut bench = Bench::new();
+    let (mut client, name) = bench.client(4, ALL);
+    client.texts = Some(Vec::new());
+    let large = format!(r#"{{"data":"{}"}}"#, "x".repeat(25 * 1024 * 1024 - 200));
+    bench.ask(&mut client, "1", "wizard.start", &large);
+    let asked = bench.asked(&name);
+    assert!(asked.text.contains(&large));
+    let text = format!(r#"{{"type":"res","id":"{}","ok":true,"payload":{large}}}"#, asked.id);
+    let bytes = bench.runtime.leg(&name).encode(&text);
+    let conn = bench.runtime.leg(&name).conn;
+    for piece in bytes.chunks(60_000) {
+        bench.world.bytes(conn, piece);
+    }
+    client.receive(&mut bench.world);
+    assert!(client.texts.as_ref().unwrap().last().unwrap().contains(&large));
+    assert!(client.close.is_none());
+    bench.turn();
+}
