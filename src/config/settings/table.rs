@@ -185,7 +185,7 @@ pub const SETTINGS: &[Setting] = &[
     Setting {
         key: "runtime.port",
         kind: Kind::Port,
-        help: "The port at which OpenClaw's own gateway runs on 127.0.0.1, behind loopgated. Only loopgate doctor asks there.",
+        help: "The port at which OpenClaw's own gateway runs on 127.0.0.1, behind loopgated. What needs it goes there.",
     },
     Setting {
         key: "runtime.unit",
