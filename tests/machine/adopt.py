@@ -148,7 +148,7 @@ FAULTS = [
     ("the gateway finds its new port taken", UNIT, "[Unit]\nWants=thief.service\nAfter=thief.service\n", "holds it|does not"),
     ("the gateway does not start behind loopgate", UNIT,
      "[Service]\nExecStartPre=/bin/sh -c 'test ! -e %h/.config/systemd/user/openclaw-gateway.service.d/50-loopgate.conf'\n", "start"),
-    ("the socket cannot be opened", "loopgate.socket", "[Socket]\nListenStream=127.0.0.1:1\n", "Job for loopgate.socket failed"),
+    ("the socket cannot be opened", "loopgate.socket", "[Socket]\nListenStream=127.0.0.1:1\n", "enable --now loopgate.socket: systemctl: Job"),
     ("loopgated does not start", "loopgate.service", "[Service]\nExecStart=\nExecStart=/bin/false\n", "port 18789"),
 ]
 

@@ -19,6 +19,7 @@ use crate::cli::doctor::facts::tool::Patience;
 use crate::cli::doctor::facts::unit::Manager;
 use crate::cli::doctor::facts::who::{Caller, User};
 use crate::cli::json::Member;
+use crate::cli::screen::neutral;
 use crate::cli::target::Target;
 
 /// What was seen, one sentence each.
@@ -35,8 +36,9 @@ pub(super) fn adopted(plan: &Plan, user: &User) -> Result<Seen, String> {
     until(GATEWAY_ANSWER, || answers(runtime, "/healthz"))
         .map_err(|why| format!("port {}: {why}", plan.runtime))?;
     seen.push(format!("port {}: {unit} answers", plan.runtime));
-    let source = until(GATE, || health(plan.port, user))?;
-    seen.push(format!("port {}: health is well, with {source}", plan.port));
+    let source =
+        until(THROUGH, || health(plan.port, user)).map_err(|why| format!("port {}: {why}", plan.port))?;
+    seen.push(format!("port {}: health is well, answered by {unit}, with {source}", plan.port));
     Ok(seen)
 }
 
@@ -103,11 +105,20 @@ fn health(port: u16, user: &User) -> Result<String, String> {
     let told = |failure: crate::cli::failure::Failure| failure.message;
     let target = Target::at_port(port);
     let mut client = Client::open(&target, &offer.credentials(), &["operator.read"], ANSWER).map_err(told)?;
+    if !client.hello().payload().at("snapshot").at("runtime").is_object() {
+        return Err("loopgate knows of no gateway behind it".to_owned());
+    }
     let health =
         client.call("health", RawValue::NULL, ANSWER).and_then(|payload| payload.value()).map_err(told)?;
     client.close();
     if health.at("ok") == false {
         return Err("health is not well".to_owned());
+    }
+    // The mark of an answer that loopgate gave for a runtime that did not.
+    let mark = health.at("loopgate");
+    if mark.at("answeredBy").is_string() {
+        let runtime = neutral(mark.at("runtime").as_str().unwrap_or("unknown"));
+        return Err(format!("loopgate does not reach the gateway behind it, which is {runtime} to it"));
     }
     Ok(match offer {
         Offer::Secret { source, .. } => format!("the secret from {source}"),
@@ -147,6 +158,8 @@ fn at(port: u16) -> SocketAddr {
 
 /// The gate starts in milliseconds, on a busy machine in seconds.
 const GATE: Duration = Duration::from_secs(15);
+/// From the gateway's first answer to one of its own through loopgate: it pairs a device, and loads what it answers with.
+const THROUGH: Duration = Duration::from_secs(45);
 /// A first start of 2026.9.6 was seen to take 27 seconds on two slow cores.
 const GATEWAY_START: Duration = Duration::from_secs(120);
 /// What holds the port for so long is no process that is about to end.
