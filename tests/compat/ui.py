@@ -113,6 +113,7 @@ class Page:
 
     def stayed_healthy(self) -> str:
         seen = self.browser.run("window.kept")
+        need(seen, "the page has loaded itself anew")
         need(not seen["bad"], f"{len(seen['bad'])} of {seen['count']} looks saw something else: {seen['bad'][:1]}")
         secs = time.monotonic() - self.since
         need(seen["count"] > secs * 1000 / SAMPLE_MS / 4, f"only {seen['count']} looks at the page in {secs:.0f} s")

@@ -22,7 +22,6 @@ import child
 import commands
 import fates
 import nodes
-import pages
 import plan
 import turns
 from houses import House
@@ -136,7 +135,7 @@ def parse() -> argparse.Namespace:
     return options
 
 
-PARTS = {"turns": turns.run, "commands": commands.run, "nodes": nodes.run, "pages": pages.run, "fates": fates.run}
+PARTS = {"turns": turns.run, "commands": commands.run, "nodes": nodes.run, "fates": fates.run}
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -87,6 +87,8 @@ class Trial:
         """Everybody hears a turn during which the gate is restarted again and again, between two words and within one."""
         for caller in self.callers:
             caller.get("tts.providers")
+        # What the runtime itself says, for the report of a failure.
+        witness = Caller(self.front.runtime.port, self.front.secret, self.lane.version)
         heard = Heard(*self.callers, self.front.provider.turn(WORDS), "agent:main:main")
         try:
             heard.ask()
@@ -101,7 +103,9 @@ class Trial:
             self.visit.said = re.escape(heard.turn.words[-1].strip())
             return f"{note}; longest restart {max(self.took) * 1000:.0f} ms"
         except Unexpected as reason:
-            raise Unexpected(f"{reason}\n{self.front.log()}") from None
+            raise Unexpected(f"{reason}\nat the runtime itself: {heard.heard(witness)}\n{self.front.log()}") from None
+        finally:
+            witness.drop()
 
     def kept(self) -> str:
         lost = [f"{caller.version}: {caller.closed}" for caller in self.callers if caller.closed]

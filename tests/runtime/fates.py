@@ -125,10 +125,12 @@ def run(lane, houses: list) -> None:
     if not house:
         return
     lane = lane.at(house)
-    visit = Visit(lane, house)
-    crowd = Crowd(house, lane.options.version, PAIRS)
+    visit, crowd = Visit(lane, house), None
     try:
         shown = lane.check("page loads", lambda: visit.told(visit.connect)) and lane.check("page rests", visit.settle)
+        if shown:
+            lane.check("page's console is clean when loaded", lambda: visit.told(visit.clean))
+        crowd = Crowd(house, lane.options.version, PAIRS)
         Fates(lane, house).run(RESTARTS + lane.options.rounds - 1)
         crowd.stop()
         for name, question in (
@@ -140,7 +142,8 @@ def run(lane, houses: list) -> None:
         for name, question in VISITED if shown else ():
             lane.check(name, lambda question=question: visit.told(lambda: question(visit)))
     finally:
-        crowd.drop()
+        if crowd:
+            crowd.drop()
         visit.close()
 
 

@@ -20,8 +20,6 @@ class House(target.Gateway):
         self.runtime = Runtime(version, options.clients.resolve() / version, self._folder / "runtime", auth)
         super().__init__(self.runtime.port if self.direct else quiet_port(), auth, seeded=False)
         self.gate = None
-        # What was said in the main session, by the version of the client that asked.
-        self.told = {}
 
     def open(self) -> str:
         """Starts the runtime, and the gate before it while the runtime is still away."""

@@ -12,7 +12,7 @@ from expect import need
 
 
 class Visit(ui.Page):
-    """One visit to a house, from an empty browser to its end. `said` is what its chat shows."""
+    """One visit to a house, from an empty browser to its end. `said`, a regular expression, is what its chat shows."""
 
     def __init__(self, lane, house, said: str = ui.EMPTY_CHAT):
         super().__init__(lane, house, None)
@@ -47,18 +47,3 @@ class Visit(ui.Page):
         self.lane.report.keep(f"{name}-refused-calls.log", self.refused())
         self.browser.close()
         self.browser = None
-
-
-def run(lane, houses: list) -> None:
-    """The lane's page at the house of its version: a runtime serves its own page."""
-    house = next((house for house in houses if house.version == lane.version), None)
-    if not house:
-        return
-    said = house.told.get(lane.version)
-    visit = Visit(lane.at(house), house, re.escape(said) if said else ui.EMPTY_CHAT)
-    try:
-        if not visit.lane.check("page loads", lambda: visit.told(visit.connect)):
-            return
-        visit.lane.check("page's console is clean", lambda: visit.told(visit.clean))
-    finally:
-        visit.close()
