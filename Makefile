@@ -17,7 +17,7 @@ ZSH := $(if $(filter /usr,$(PREFIX)),vendor-completions,site-functions)
 SHARE := s|/usr/share/loopgate|$(PREFIX)/share/loopgate|
 
 .DEFAULT_GOAL := help
-.PHONY: help build run check test test-rust test-machine test-package compat deb doc install clean soak
+.PHONY: help build run check test test-rust test-machine test-package compat runtime deb doc install clean soak
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.* ## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | while IFS="$$(printf '\t')" read -r name text; \
@@ -36,7 +36,7 @@ check: ## Format, lints, the core alone, documentation and the layers; no test
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --no-deps
 	$(CARGO) test --locked --test layers
 
-test: check test-rust build test-machine test-package compat ## Everything, on a fresh machine too: installs what it needs (as root)
+test: check test-rust build test-machine test-package compat runtime ## Everything, on a fresh machine too: installs what it needs (as root)
 
 test-rust: ## Unit and product tests, simulation, recorded conversations, the binary under socket activation
 	$(CARGO) test --locked
@@ -63,6 +63,11 @@ compat: build ## Real OpenClaw clients of both protocols, and their Control UIs,
 	tests/compat/install
 	python3 tests/compat --bins=$(BINS)
 
+runtime: build ## Real OpenClaw gateways of both versions behind loopgated, with real clients, nodes and Control UIs (as root)
+	tests/compat/install
+	python3 tests/runtime --bins=$(BINS)
+	tests/machine/runtime $(BINS)
+
 soak: build ## The same, each command 20 times in a row and 8 at once, each page for five minutes; 100,000 handshakes; storms of 1,000 restarts; Debian 13's rustc
 	tests/machine/msrv
 	LOOPGATE_HANDSHAKES=100000 $(CARGO) test --locked --release --test handshakes
@@ -73,6 +78,8 @@ soak: build ## The same, each command 20 times in a row and 8 at once, each page
 	tests/compat/install
 	ROUNDS=20 PARALLEL=8 HOLD=300 python3 tests/compat --bins=$(BINS)
 	tests/machine/clients $(BINS) 20
+	ROUNDS=20 python3 tests/runtime --bins=$(BINS) --part=fates
+	RUNTIME_SECS=1800 tests/machine/runtime $(BINS) 20
 
 deb: ## Build the Debian package into target/deb; VENDOR=1 puts the crates into its source
 	packaging/build-deb $(if $(VENDOR),--vendor) target/deb

@@ -61,18 +61,18 @@ class Trial:
             return
         for part in PARTS:
             if self.options.part in (None, part):
-                each(self.lanes, lambda lane: self.guarded(f"{lane.version} {part}", lambda: PARTS[part](lane, self.own(lane))))
+                each(self.lanes, lambda lane: self.guarded(lane, part))
 
     def own(self, lane: Lane) -> list:
         """The houses that a client of the lane's version can visit: all of them, if there is a gate."""
         return [house for house in self.houses if not house.direct or house.version == lane.version]
 
-    def guarded(self, name: str, action) -> None:
-        """A bug of the harness must not look like a short run."""
+    def guarded(self, lane: Lane, part: str) -> None:
+        """One part of one lane. A bug of the harness must not look like a short run."""
         try:
-            action()
+            PARTS[part](lane, self.own(lane))
         except Exception:
-            self.report.fail(name, "the harness itself failed", traceback.format_exc())
+            self.report.fail(f"{lane.version} {part}", "the harness itself failed", traceback.format_exc())
 
     def close(self) -> None:
         for house in self.houses:
@@ -121,8 +121,10 @@ def parse() -> argparse.Namespace:
                         help="folder with loopgated and loopgate (default: target/debug)")
     parser.add_argument("--clients", type=pathlib.Path, default=ROOT / "target/compat",
                         help="folder with one install a version (default: target/compat)")
-    parser.add_argument("--version", action="append", choices=plan.VERSIONS, help="only this client version (repeatable)")
-    parser.add_argument("--runtime", action="append", choices=plan.VERSIONS, help="only this runtime version (repeatable)")
+    parser.add_argument("--version", action="append", choices=plan.VERSIONS,
+                        help="only this client version (repeatable)")
+    parser.add_argument("--runtime", action="append", choices=plan.VERSIONS,
+                        help="only this runtime version (repeatable)")
     parser.add_argument("--part", choices=tuple(PARTS), help="only this part")
     parser.add_argument("--only", type=re.compile, default=re.compile(""), metavar="REGEX",
                         help="only checks whose name matches")

@@ -1,7 +1,7 @@
 """booted.py VERSION RESTARTS: a real runtime behind loopgate.service in a booted machine. See tests/machine/runtime.
 
-Rule: here the gate is restarted, and not the runtime, and nobody may notice: the page keeps its WebSocket, and the words
-of a turn come to every client in order and whole, however often the gate is replaced between them.
+Rule: here the gate is restarted, and not the runtime, and nobody may notice: the page keeps its WebSocket, and the
+words of a turn come to every client in order and whole, however often the gate is replaced between them.
 """
 
 import pathlib
@@ -41,10 +41,9 @@ class Front(clients.Unit):
         self.runtime = Runtime(self.version, TOP / "target/compat" / self.version, self._work / "runtime", self.auth)
         self.runtime.configure(self.port, self.provider.config()).start()
         super().configure(root, {**settings, "runtime": {"port": self.runtime.port}})
-        # What a runtime costs the sandbox; the unit says so.
-        drop_in = root / "etc/systemd/system/loopgate.service.d/runtime.conf"
-        drop_in.parent.mkdir(parents=True, exist_ok=True)
-        drop_in.write_text("[Service]\nRestrictAddressFamilies=AF_INET AF_INET6\nIPAddressAllow=localhost\n", encoding="ascii")
+        folder = root / "etc/systemd/system/loopgate.service.d"
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copy(root / "usr/share/loopgate/runtime.conf", folder)
         self.systemctl("daemon-reload")
 
     def log(self) -> str:
@@ -84,7 +83,7 @@ class Trial:
             check(name, lambda question=question: self.visit.told(question))
 
     def turn(self) -> str:
-        """Everybody hears a turn during which the gate is restarted again and again, between two words and within one."""
+        """Everybody hears a turn during which the gate is restarted again and again."""
         for caller in self.callers:
             caller.get("tts.providers")
         # What the runtime itself says, for the report of a failure.

@@ -23,7 +23,8 @@ def same(command: str, direct, gate) -> str:
     found = list(differences(direct, gate))
     strange = [line for path, line in found if not known(command, path)]
     if strange:
-        raise Unexpected(f"{len(strange)} differences from the direct answer, first: {strange[0]}\n" + "\n".join(strange))
+        count = f"{len(strange)} differences from the direct answer"
+        raise Unexpected(f"{count}, first: {strange[0]}\n" + "\n".join(strange))
     return f"{len(found)} known differences" if found else "the same as directly"
 
 
@@ -68,10 +69,11 @@ SHOWN_CHARS = 200
 DIFFERENCES = (
     Known("status", r"gateway\.(error|reachable|self)",
           "the gateway of 2026.3.13 denies the command line's probe to read, and that of 2026.9.6 does not say who it is"),
-    Known("gateway probe", r"degraded|capability|warnings|targets\.0\.(config|health|self|summary|auth\.(capability|scopes))|"
-          r"targets\.0\.connect\.(error|rpcOk|scopeLimited)",
+    Known("gateway probe", r"degraded|capability|warnings|targets\.0\.(config|health|self|summary)|"
+          r"targets\.0\.(auth\.(capability|scopes)|connect\.(error|rpcOk|scopeLimited))",
           "both gateways deny their own command line's probe to read; the gate lets it, and it is whole"),
-    Known("gateway probe", r"targets\.0\.server\.(buildId|version)", "the gate says its own version, and has no build id"),
+    Known("gateway probe", r"targets\.0\.server\.(buildId|version)",
+          "the gate says its own version, and has no build id"),
     Known("gateway call system-presence", r"\.0\.(ip|text|version|modelIdentifier)",
           "the gate is present as itself, and says nothing of the machine's addresses"),
     Known("devices list|gateway call device.pair.list", r"paired\.connected",

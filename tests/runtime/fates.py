@@ -1,7 +1,7 @@
 """What clients live through while their runtime dies, freezes and restarts, under load.
 
-Rule: no connection is lost, no read that the gate knows fails, and every other call is answered within its deadline, with
-a true error if it must be one. The clients keep calling all the time; each wrong answer is kept.
+Rule: no connection is lost, no read that the gate knows fails, and every other call is answered within its deadline,
+with a true error if it must be one. The clients keep calling all the time; each wrong answer is kept.
 """
 
 import collections
@@ -107,7 +107,8 @@ class Flight:
             limit = time.monotonic() + ANSWER_SECS
             while len(self.agent.frames) < 2 and time.monotonic() < limit and not self.caller.closed:
                 time.sleep(0.02)
-            need(len(self.agent.frames) == 2, f"agent has {len(self.agent.frames)} answers, not 2; closed {self.caller.closed}")
+            count = len(self.agent.frames)
+            need(count == 2, f"agent has {count} answers, not 2; closed {self.caller.closed}")
             ends = {"agent": self.agent.frames[1], "agent.wait": (self.waiting.wait().frames or [{}])[0]}
             for method, frame in ends.items():
                 error = frame.get("error") or {}

@@ -73,7 +73,8 @@ class Runtime:
             if self._child.poll() is not None:
                 # Ended while it still started, 2026.3.13 leaves a lock that the next one may trip over. Its service
                 # has Restart=always for that.
-                need(again < AGAIN_MAX, f"runtime {self.version} ended with status {self._child.returncode}\n{self.log()}")
+                status = self._child.returncode
+                need(again < AGAIN_MAX, f"runtime {self.version} ended with status {status}\n{self.log()}")
                 again += 1
                 self.start()
             try:

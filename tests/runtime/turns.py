@@ -47,8 +47,8 @@ class Heard:
         self.turn.wait_asked()
 
     def say(self, count: int, last: int) -> None:
-        """Releases `count` words, and waits until both have heard word `last`. Chat events come some time apart, and what
-        falls between two of them waits for the next word; agent events do not wait."""
+        """Releases `count` words, and waits until both have heard word `last`. Chat events come some time apart, and
+        what falls between two of them waits for the next word; agent events do not wait."""
         self.turn.release(count)
         word = self.turn.words[last - 1].strip()
         for caller in self.callers:
@@ -65,8 +65,8 @@ class Heard:
     def complete(self) -> str:
         """Waits for the end and looks at the whole."""
         for caller in self.callers:
-            caller.event(lambda frame: mine(frame, "chat", self.run) and frame["payload"]["state"] == "final", "the final",
-                         FINAL_SECS)
+            caller.event(lambda frame: mine(frame, "chat", self.run) and frame["payload"]["state"] == "final",
+                         "the final", FINAL_SECS)
         told = [self.story(caller) for caller in self.callers]
         need(told[0] == told[1], f"the clients heard different things:\n{told[0]}\n{told[1]}")
         return f"{len(self.turn.words)} words in {len(told[0])} events"
