@@ -261,9 +261,10 @@ impl Keeper {
     fn save_one(&mut self, id: ConnId, gateway: &Gateway) -> bool {
         let cell = self.book.cell(id.slot);
         match cell.state {
-            State::Fresh | State::Rest => return true,
+            State::Fresh => return true,
+            State::Rest if !gateway.has_news(id) => return true,
             State::Free => return false,
-            State::Busy | State::Torn | State::Saved => {}
+            State::Rest | State::Busy | State::Torn | State::Saved => {}
         }
         let Some(plain) = gateway.record(id) else { return false };
         match self.book.record(id.slot, cell.cookie, &plain) {

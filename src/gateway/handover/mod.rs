@@ -74,6 +74,12 @@ impl Gateway {
         Some(record)
     }
 
+    /// Whether something has changed of which the record that was given last says nothing, a leg above all: a connection can
+    /// be at rest meanwhile, and nothing of it is read or written.
+    pub fn has_news(&self, id: ConnId) -> bool {
+        self.conns.get(id).is_some_and(|conn| conn.record_due)
+    }
+
     /// The record that [`Gateway::news`] or [`Gateway::keep`] gave could not be kept: it is given again.
     pub fn forget_record(&mut self, id: ConnId) {
         if let Some(conn) = self.conns.get_mut(id) {

@@ -63,9 +63,10 @@ impl Gateway {
     /// Sets how far the leg of a member is. Another process has to know it, even if the member says nothing for a while.
     pub(super) fn set_reach(&mut self, id: ConnId, reach: Reach) {
         let Some(conn) = self.conns.get_mut(id) else { return };
-        conn.record_due = true;
         if let Some(member) = conn.member_mut() {
             member.outlet.leg = reach;
+            // The next process goes on with the leg by what the record says.
+            conn.record_due = true;
         }
         self.outputs.push_back(Output::Flush(id));
     }
