@@ -68,7 +68,6 @@ impl Gateway {
             // The next process goes on with the leg by what the record says.
             conn.record_due = true;
         }
-        self.outputs.push_back(Output::Flush(id));
     }
 
     fn try_again(&mut self, id: ConnId, now: Now) {
