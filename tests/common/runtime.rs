@@ -245,14 +245,11 @@ impl ServerLeg {
         }
         assert_eq!((method, self.connect.is_none()), ("connect", true), "before hello-ok: {text}");
         self.connect = Some(request["params"].clone());
-        match manner {
-            Manner::Refuses(error) => {
-                self.write(&json!({"type": "res", "id": id, "ok": false, "error": error}).to_string());
-            }
-            _ => {
-                self.open = true;
-                self.write(&json!({"type": "res", "id": id, "ok": true, "payload": hello}).to_string());
-            }
+        if let Manner::Refuses(error) = manner {
+            self.write(&json!({"type": "res", "id": id, "ok": false, "error": error}).to_string());
+        } else {
+            self.open = true;
+            self.write(&json!({"type": "res", "id": id, "ok": true, "payload": hello}).to_string());
         }
     }
 

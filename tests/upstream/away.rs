@@ -126,7 +126,8 @@ fn a_call_that_waits_goes_when_the_runtime_is_there() {
         asked.retain(|asked| asked.method != "wizard.next");
         let methods: Vec<&str> = asked.iter().map(|asked| &*asked.method).collect();
         assert_eq!(methods, ["wizard.start", "no.such.method"], "{condition}");
-        let (first, _) = (asked.pop_front().unwrap(), asked.clear());
+        let first = asked.pop_front().unwrap();
+        asked.clear();
         assert!(first.text.ends_with(r#","params":{"b":1.50}}"#), "{}", first.text);
         bench.answer(&name, &mut client, &first, "{}");
         assert_eq!(client.answer("1")["payload"], json!({}), "no mark on the runtime's own answer");
