@@ -109,6 +109,7 @@ class Reached:
             seen.append(f"{self.shell.run(f'systemctl show -P LoadState {STAND_IN}').strip()} {self.state(STAND_IN)}")
         self.shell.run(f"systemctl reset-failed {STAND_IN} 2>/dev/null || :; rm {PLACE}; systemctl daemon-reload; "
                        "systemctl stop loopgate.socket loopgate.service")
+        need(seen == ["loaded failed", "loaded failed", "not-found inactive"], f"the runtime was {seen}")
         return ", ".join(seen)
 
     def of_named(self) -> str:
