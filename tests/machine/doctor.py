@@ -132,13 +132,11 @@ def follow(person: Person, commands: list) -> list:
 
 
 LISTENER = """
-import http.server, os, socket, sys
-class Page(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        self.send_response(200); self.end_headers(); self.wfile.write(b'{"ok":true}')
-    def log_message(self, *_): pass
+import os, socket, sys
+sys.path.insert(0, "/tests")
+from runtime import Leg, Runtime
 ports = [word for before, word in zip(sys.argv, sys.argv[1:]) if before == "--port"] or sys.argv[1:]
-server = http.server.HTTPServer((sys.argv[2] if len(sys.argv) > 2 and sys.argv[2][0] != "-" else "127.0.0.1", int(ports[-1] if "--port" in sys.argv else ports[0])), Page)
+server = Runtime((sys.argv[2] if len(sys.argv) > 2 and sys.argv[2][0] != "-" else "127.0.0.1", int(ports[-1] if "--port" in sys.argv else ports[0])), Leg)
 if os.environ.get("NOTIFY_SOCKET"):
     socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM).sendto(b"READY=1", os.environ["NOTIFY_SOCKET"])
 server.serve_forever()

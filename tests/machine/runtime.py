@@ -49,7 +49,8 @@ class Leg(socketserver.StreamRequestHandler):
                        "features": {"methods": ["artifacts.list"], "events": []}, "snapshot": {},
                        "policy": {"maxPayload": 1 << 20, "maxBufferedBytes": 1 << 20, "tickIntervalMs": 30000}}
         else:
-            payload = {"method": request["method"], "params": request.get("params"),
+            # An answer to `health`, too.
+            payload = {"ok": True, "method": request["method"], "params": request.get("params"),
                        "user": pwd.getpwuid(os.getuid()).pw_name}
         self.say({"type": "res", "id": request["id"], "ok": True, "payload": payload})
 

@@ -151,7 +151,7 @@ class Reached:
     def reaches(self, user: str, service: str, owner: str, manager: str = "") -> str:
         """One call by `user` comes back from the runtime, and the journal and the manager know of it."""
         answer = self.call(user)
-        need(answer.get("payload") == {"method": "artifacts.list", "params": {}, "user": owner}, str(answer))
+        need(answer.get("payload") == {"ok": True, "method": "artifacts.list", "params": {}, "user": owner}, str(answer))
         need(self.entries(READY, service, manager), "no entry that the runtime answers")
         show = f"systemctl {manager} show -P StatusText {service}"
         # The manager is told at most once a second.
