@@ -29,6 +29,9 @@ class Sockets:
             self.opened[key] = params["url"]
         elif method == "Network.webSocketClosed":
             self.closed.add(key)
+        elif method == "Page.frameNavigated" and "parentId" not in params["frame"]:
+            # Another document: the sockets of the one before are gone without a word.
+            self.closed.update(self.opened)
         elif method in ARROWS and len(self.frames) < FRAMES_MAX:
             self.frames.append((key, ARROWS[method], params["response"]["payloadData"]))
 
@@ -193,8 +196,9 @@ ARROWS = {"Network.webSocketFrameSent": "page:", "Network.webSocketFrameReceived
 FRAMES_MAX = 20_000
 FRAME_SHOWN_CHARS = 600
 SHOWN_CHARS = 300
-# innerText stops at shadow roots.
+# innerText stops at shadow roots. Between two documents there is nothing at all.
 VISIBLE = """(function read(node) {
+    if (!node) return "";
     const own = node.innerText ?? "";
     const roots = [...node.querySelectorAll("*")].filter((e) => e.shadowRoot).map((e) => e.shadowRoot);
     return [own, ...roots.flatMap((root) => [...root.children]).map(read)].join("\\n");

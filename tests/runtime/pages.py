@@ -4,7 +4,7 @@ Rule: what counts is what a person sees. The page comes from the same port that 
 loads, passes through the gate as well.
 """
 
-import re
+import time
 
 import ui
 from browser import Browser
@@ -27,6 +27,20 @@ class Visit(ui.Page):
         self.look()
         return note
 
+    def settle(self) -> None:
+        """The page of 2026.9.6 loads itself anew when it is let in and its settings are not those of a stranger."""
+        seen, since = [], time.monotonic()
+
+        def quiet() -> bool:
+            nonlocal seen, since
+            live = self.browser.sockets.live(self.url)
+            if live != seen or len(live) != 1:
+                seen, since = live, time.monotonic()
+            return time.monotonic() - since > QUIET_SECS
+        self.browser.until(quiet, f"the page keeps one connection for {QUIET_SECS} s", ui.LOAD_SECS)
+        self.look()
+        super().settle()
+
     def look(self) -> None:
         """Visits the views."""
         for path, shown in self.views():
@@ -47,3 +61,7 @@ class Visit(ui.Page):
         self.lane.report.keep(f"{name}-refused-calls.log", self.refused())
         self.browser.close()
         self.browser = None
+
+
+# A page that loads itself anew does so within a second of being let in.
+QUIET_SECS = 3
