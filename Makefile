@@ -17,7 +17,7 @@ ZSH := $(if $(filter /usr,$(PREFIX)),vendor-completions,site-functions)
 SHARE := s|/usr/share/loopgate|$(PREFIX)/share/loopgate|
 
 .DEFAULT_GOAL := help
-.PHONY: help build run check test test-rust test-machine test-package compat runtime deb doc install clean soak
+.PHONY: help build run check test test-rust test-machine test-package compat runtime deb doc install clean soak latency
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.* ## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | while IFS="$$(printf '\t')" read -r name text; \
@@ -80,6 +80,11 @@ soak: build ## The same, each command 20 times in a row and 8 at once, each page
 	tests/machine/clients $(BINS) 20
 	ROUNDS=20 python3 tests/runtime --bins=$(BINS) --part=fates
 	RUNTIME_SECS=1800 tests/machine/runtime $(BINS) 20
+
+latency: build ## What the gate adds to a forwarded call, beside an echo and beside OpenClaw 2026.3.13
+	tests/compat/install
+	LOOPGATE_PROGRAM=$(abspath $(BINS)/loopgated) LOOPGATE_RUNTIME=2026.3.13 LOOPGATE_CALLS=5000 \
+	    $(CARGO) test --locked --test latency -- --nocapture --test-threads=1
 
 deb: ## Build the Debian package into target/deb; VENDOR=1 puts the crates into its source
 	packaging/build-deb $(if $(VENDOR),--vendor) target/deb

@@ -2,7 +2,6 @@
 //!
 //! Some rows are not here:
 //! - S22 (no long-lived secret in a setup code): loopgate makes none; its codes are OpenClaw's.
-//! - S28 (who owns the upstream port): there is no upstream leg.
 //! - S33, S34, S35 (units, signals to others, discovery) are held by reading: nothing of a user's goes into a unit,
 //!   nobody is signalled, nothing is announced.
 //! - S36 (forged activation) is `tests/daemon/activation.rs`.
@@ -51,3 +50,5 @@ mod rig;
 mod secrets;
 #[path = "security/stranger.rs"]
 mod stranger;
+#[path = "security/upstream.rs"]
+mod upstream;

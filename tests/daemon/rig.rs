@@ -122,11 +122,13 @@ impl<'a> Plan<'a> {
     pub(crate) fn start(self) -> Daemon {
         let log = self.home.path.join("log");
         let script = format!(
-            "{} exec env LISTEN_PID={} LISTEN_FDS={} {} {PROGRAM}",
+            "{} exec env LISTEN_PID={} LISTEN_FDS={} {} {}",
             self.before,
             self.pid,
             self.count.map_or_else(|| (self.fds.len() + self.stored.len()).to_string(), str::to_owned),
             self.all_names().map(|names| format!("LISTEN_FDNAMES={names}")).unwrap_or_default(),
+            // What is measured should be the program as it is installed.
+            std::env::var("LOOPGATE_PROGRAM").unwrap_or_else(|_| PROGRAM.to_owned()),
         );
         let handed = self.fds.into_iter().chain(self.stored.into_iter().map(|stored| stored.fd));
         let mappings = (3..).zip(handed).map(|(child_fd, parent_fd)| FdMapping { parent_fd, child_fd });
