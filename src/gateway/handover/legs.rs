@@ -29,8 +29,15 @@ pub(super) struct LegRecord {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(tag = "for", rename_all = "kebab-case")]
 enum SavedPurpose {
-    Sentinel { hello: Hello },
-    Member { slot: u32 },
+    Sentinel {
+        hello: Hello,
+    },
+    Member {
+        slot: u32,
+        /// The last number that a call on it had: what is known of a member at rest may be older.
+        #[serde(default)]
+        last: u64,
+    },
 }
 
 /// The calls of a member that wait for the runtime.
@@ -81,6 +88,11 @@ impl SavedOutlet {
         }
     }
 
+    /// Leaves the calls out: whoever is at rest has none.
+    pub(super) fn without_calls(&mut self) {
+        self.calls.clear();
+    }
+
     /// The outlet, whose leg is looked for when everybody is back.
     pub(super) fn restore(self, epoch: &Epoch, now: Now) -> Outlet {
         let mut outlet = Outlet::of_former(self.last, self.missed, self.leg);
@@ -95,11 +107,14 @@ impl SavedOutlet {
 }
 
 /// What has to be known of a leg, and its bytes.
-pub(super) fn of(leg: &Leg, hello: Option<&Hello>) -> Option<(LegRecord, Held)> {
+pub(super) fn of(leg: &Leg, gateway: &Gateway) -> Option<(LegRecord, Held)> {
     let Stage::Open(protocol) = leg.stage else { return None };
     let purpose = match leg.purpose {
-        Purpose::Sentinel => SavedPurpose::Sentinel { hello: hello?.clone() },
-        Purpose::Member(member) => SavedPurpose::Member { slot: member.slot },
+        Purpose::Sentinel => SavedPurpose::Sentinel { hello: gateway.upstream.runtime.hello()?.clone() },
+        Purpose::Member(member) => {
+            let last = gateway.conns.get(member).and_then(Conn::member)?.outlet.last();
+            SavedPurpose::Member { slot: member.slot, last }
+        }
     };
     let (line, held) = leg.line.save()?;
     let lengths = [held.rx.len(), held.tx.len(), held.fragments.len()];
@@ -118,10 +133,16 @@ impl Gateway {
         let line = Line::restore(&record.line, held)?;
         let purpose = match &record.leg {
             SavedPurpose::Sentinel { .. } => Purpose::Sentinel,
-            SavedPurpose::Member { slot } => Purpose::Member(ConnId { slot: *slot, generation: 0 }),
+            SavedPurpose::Member { slot, .. } => Purpose::Member(ConnId { slot: *slot, generation: 0 }),
         };
-        let leg =
-            Leg { line, stage: Stage::Open(record.protocol), limit: None, ..Leg::new(purpose, now.mono) };
+        let last = if let SavedPurpose::Member { last, .. } = record.leg { last } else { 0 };
+        let leg = Leg {
+            line,
+            stage: Stage::Open(record.protocol),
+            limit: None,
+            last,
+            ..Leg::new(purpose, now.mono)
+        };
         let id = self.conns.restore_leg(slot, |_| leg).ok_or_else(|| format!("slot {slot} is taken"))?;
         self.upstream.take_over_leg();
         if let SavedPurpose::Sentinel { hello } = record.leg {
@@ -134,13 +155,16 @@ impl Gateway {
 
     /// Everybody is back: members find their legs, and what has neither is ended.
     pub(super) fn join_legs(&mut self, now: Now) {
-        let legs: Vec<(ConnId, Purpose, Stage)> =
-            self.conns.legs().map(|(id, leg)| (id, leg.purpose, leg.stage)).collect();
-        for (id, purpose, stage) in legs {
+        let legs: Vec<(ConnId, Purpose, Stage, u64)> =
+            self.conns.legs().map(|(id, leg)| (id, leg.purpose, leg.stage, leg.last)).collect();
+        for (id, purpose, stage, last) in legs {
             let (Purpose::Member(member), Stage::Open(protocol)) = (purpose, stage) else { continue };
             let found = self.conns.get_mut(member).and_then(Conn::member_mut);
             match found.filter(|member| member.outlet.former_leg() == Some(id.slot)) {
-                Some(member) => member.outlet.leg = Reach::Open(id, protocol),
+                Some(member) => {
+                    member.outlet.leg = Reach::Open(id, protocol);
+                    member.outlet.skip_to(last);
+                }
                 None => self.close_leg(id, now),
             }
         }
@@ -151,6 +175,8 @@ impl Gateway {
             let waiting = member.outlet.len();
             member.owed += u32::try_from(waiting).unwrap_or(u32::MAX);
             let open = member.outlet.leg.open().is_some();
+            // It may have had one of which its record did not say: then it has missed what that told.
+            member.outlet.missed |= !open;
             self.upstream.runtime.count(waiting, 0, now.mono);
             if lost {
                 self.member_leg_lost(id, now);

@@ -91,7 +91,7 @@ impl Gateway {
     /// another process: see [`Gateway::settled`].
     pub fn record(&self, id: ConnId) -> Option<Vec<u8>> {
         if let Some(leg) = self.conns.leg(id) {
-            let (record, held) = legs::of(leg, self.upstream.runtime.hello())?;
+            let (record, held) = legs::of(leg, self)?;
             return record::encode(&record, &held);
         }
         let conn = self.conns.get(id)?;

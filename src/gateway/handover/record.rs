@@ -98,17 +98,23 @@ pub(super) struct SavedNode {
 /// The record of a connection with everything that it holds; `None` if it cannot be saved at this moment.
 pub(super) fn as_it_stands(conn: &Conn, nodes: &Nodes, epoch: &Epoch) -> Option<Vec<u8>> {
     let (session, held) = conn.session.save(epoch)?;
-    of(conn, session, &held, (nodes, epoch))
+    encode(&of(conn, session, &held, (nodes, epoch))?, &held)
 }
 
 /// The record of a WebSocket as it will be when it holds nothing; `None` if it cannot be saved at this moment.
 pub(super) fn at_rest(conn: &Conn, nodes: &Nodes, epoch: &Epoch) -> Option<Vec<u8>> {
     let session = conn.session.save_at_rest(epoch)?;
-    of(conn, session, &Held::default(), (nodes, epoch))
+    let held = Held::default();
+    let mut record = of(conn, session, &held, (nodes, epoch))?;
+    // Calls that wait now are answered by then, and must not be answered again.
+    if let SavedStage::Member(member) = &mut record.stage {
+        member.outlet.without_calls();
+    }
+    encode(&record, &held)
 }
 
-fn of(conn: &Conn, session: Saved, held: &Held, (nodes, epoch): (&Nodes, &Epoch)) -> Option<Vec<u8>> {
-    let record = Record {
+fn of(conn: &Conn, session: Saved, held: &Held, (nodes, epoch): (&Nodes, &Epoch)) -> Option<Record> {
+    Some(Record {
         name: conn.name.clone(),
         door: conn.peer.door.into(),
         address: conn.peer.address,
@@ -119,8 +125,7 @@ fn of(conn: &Conn, session: Saved, held: &Held, (nodes, epoch): (&Nodes, &Epoch)
         session,
         held: [held.rx.len(), held.tx.len(), held.fragments.len()],
         stage: SavedStage::of(conn, nodes, epoch)?,
-    };
-    encode(&record, held)
+    })
 }
 
 /// What [`as_it_stands`] or [`at_rest`] gave.

@@ -26,6 +26,8 @@ pub(in crate::gateway) struct Leg {
     pub(in crate::gateway) limit: Option<Instant>,
     /// Whether the shell knows that there is something to write.
     pub(in crate::gateway) flushing: bool,
+    /// The last number that a call on it had in a former process.
+    pub(in crate::gateway) last: u64,
 }
 
 /// Whom a leg is for.
@@ -86,6 +88,7 @@ impl Leg {
             due: None,
             limit: Some(limit),
             flushing: false,
+            last: 0,
         }
     }
 }

@@ -146,6 +146,11 @@ impl Outlet {
         self.last
     }
 
+    /// No number up to this one is given again.
+    pub(in crate::gateway) fn skip_to(&mut self, number: u64) {
+        self.last = self.last.max(number);
+    }
+
     pub(in crate::gateway) fn take(&mut self, number: u64) -> Option<Call> {
         let call = self.calls.remove(&number)?;
         self.kept = self.kept.saturating_sub(call.kept());
