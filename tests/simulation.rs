@@ -24,8 +24,12 @@
 #[path = "simulation/actor.rs"]
 mod actor;
 mod common;
+#[path = "simulation/legs.rs"]
+mod legs;
 #[path = "simulation/restart.rs"]
 mod restart;
+#[path = "common/runtime.rs"]
+mod runtime;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
@@ -37,15 +41,16 @@ use loopgate::gateway::io::{ConnId, Door, Input, Output, Peer};
 use loopgate::gateway::job::Job;
 use loopgate::gateway::{Gateway, Ticket};
 use restart::{Line, Tally};
+use runtime::Runtime;
 
 const SEEDS: u64 = 200;
 const STEPS: u64 = 600;
 const ACTORS_MAX: usize = 12;
 const SECRETS: [&str; 2] = [TOKEN, "tok-made-up-0002"];
 const CEILINGS: [&str; 3] = [
-    "{}",
-    "{ceiling: {operator: ['operator.read', 'operator.write']}}",
-    "{ceiling: {operator: ['operator.read', 'operator.approvals']}}",
+    "{runtime: {port: 18790}}",
+    "{runtime: {port: 18790}, ceiling: {operator: ['operator.read', 'operator.write']}}",
+    "{runtime: {port: 18790}, ceiling: {operator: ['operator.read', 'operator.approvals']}}",
 ];
 
 struct World {
@@ -58,6 +63,9 @@ struct World {
     /// Which secret and which ceiling are in force.
     config: (usize, usize),
     actors: Vec<Actor>,
+    runtime: Runtime,
+    /// How many times the runtime has called a node.
+    called: u64,
     jobs: VecDeque<(Ticket, Box<Job>)>,
     save: Option<(u64, Vec<u8>)>,
     /// The pairing store as the disk has it.
@@ -112,6 +120,8 @@ impl World {
             disk: Disk::default(),
             config: (0, 0),
             actors: Vec::new(),
+            runtime: Runtime::new(3 + (seed % 2) as u32, OWNER),
+            called: 0,
             jobs: VecDeque::new(),
             save: None,
             store: None,
@@ -130,7 +140,7 @@ impl World {
 
     /// One thing happens.
     fn step(&mut self) {
-        match self.seed.below(102) {
+        match self.seed.below(150) {
             0..10 => self.arrive(),
             10..40 => self.deliver(),
             40..60 => self.hear(),
@@ -143,7 +153,8 @@ impl World {
             98 => self.disk_works = !self.seed.once_in(3),
             99 => self.reload(),
             100 => self.restart(),
-            _ => self.crash(),
+            101 => self.crash(),
+            _ => self.runtime_acts(),
         }
         self.obey();
         self.settle();
@@ -320,10 +331,12 @@ impl World {
     fn obey(&mut self) {
         while let Some(output) = self.gateway.poll_output() {
             match output {
-                Output::HalfClose(_) | Output::Journal(_) | Output::Dial { .. } => {}
+                Output::HalfClose(_) | Output::Journal(_) => {}
+                Output::Dial { conn, port } => self.runtime.dialled(conn, port),
                 // The shell tries to write at once.
                 Output::Flush(conn) => drop(self.touched.insert(conn)),
                 Output::Close(conn) => {
+                    self.leg_closed(conn);
                     self.book.remove(&conn);
                     if let Some(actor) = self.actors.iter_mut().find(|actor| actor.client.conn == conn) {
                         actor.gone = true;
@@ -364,7 +377,12 @@ impl World {
         for actor in &mut self.actors {
             actor.deaf = false;
         }
-        for _ in 0..200 {
+        self.runtime_dies();
+        for round in 0..200 {
+            if round == 100 {
+                // Whoever still waits for the runtime has waited as long as it may.
+                self.now = self.now.later(loopgate::limits::CALL_WAIT);
+            }
             self.finish_jobs();
             self.finish_save();
             for index in 0..self.actors.len() {

@@ -46,6 +46,8 @@ pub struct Runtime {
     pub port: u16,
     /// Connections that it did not accept yet.
     pub backlog: Vec<ConnId>,
+    /// How many bytes it takes of one connection at a time.
+    pub most: usize,
 }
 
 /// The runtime's side of one leg.
@@ -91,6 +93,7 @@ impl Runtime {
             dials: 0,
             port: 0,
             backlog: Vec::new(),
+            most: usize::MAX,
         }
     }
 
@@ -123,7 +126,7 @@ impl Runtime {
             }
         }
         for leg in &mut self.legs {
-            busy |= leg.turn(&self.manner, &self.hello, gateway, now);
+            busy |= leg.turn((&self.manner, &self.hello, self.most), gateway, now);
         }
         busy
     }
@@ -179,8 +182,14 @@ impl ServerLeg {
         }
     }
 
-    fn turn(&mut self, manner: &Manner, hello: &Value, gateway: &mut Gateway, now: Now) -> bool {
-        let bytes = gateway.outgoing(self.conn).to_vec();
+    fn turn(
+        &mut self,
+        (manner, hello, most): (&Manner, &Value, usize),
+        gateway: &mut Gateway,
+        now: Now,
+    ) -> bool {
+        let mut bytes = gateway.outgoing(self.conn).to_vec();
+        bytes.truncate(most);
         if bytes.is_empty() {
             return false;
         }

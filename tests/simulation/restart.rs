@@ -42,6 +42,9 @@ enum State {
 /// Connections as they stand, by the ids that they have.
 type Stands = BTreeMap<ConnId, Vec<u8>>;
 
+/// Legs that are kept for the next process, as they stand.
+type Legs = Vec<(ConnId, Vec<u8>)>;
+
 /// What became of connections at restarts.
 #[derive(Default)]
 pub struct Tally {
@@ -53,6 +56,10 @@ pub struct Tally {
     members: usize,
     refused: usize,
     narrowed: usize,
+    /// Legs that have gone on.
+    legs: usize,
+    /// Answers of the runtime's.
+    pub answers: usize,
 }
 
 impl Line {
@@ -89,16 +96,19 @@ impl Tally {
         self.members += other.members;
         self.refused += other.refused;
         self.narrowed += other.narrowed;
+        self.legs += other.legs;
+        self.answers += other.answers;
     }
 
     /// Everything that can happen has happened often.
     pub fn judge(&self) {
-        let Self { fresh, rest, saved, broken, lost, members, refused, narrowed } = *self;
-        for count in [fresh, rest, saved, broken, lost, members, refused, narrowed] {
+        let Self { fresh, rest, saved, broken, lost, members, refused, narrowed, legs, answers } = *self;
+        for count in [fresh, rest, saved, broken, lost, members, refused, narrowed, legs, answers] {
             assert!(
                 count >= 10,
                 "of {fresh} fresh, {rest} at rest, {saved} saved, {broken} broken, {lost} lost, \
-                                  {members} members, {refused} refused, {narrowed} narrowed, one is too few"
+                                  {members} members, {refused} refused, {narrowed} narrowed, {legs} legs, \
+                                  {answers} answers of the runtime, one is too few"
             );
         }
     }
@@ -176,7 +186,8 @@ impl World {
         for actor in &self.actors {
             let id = actor.client.conn;
             let line = self.book.get_mut(&id).unwrap();
-            if !matches!(line.state, State::Fresh | State::Rest { .. }) {
+            let at_rest = matches!(line.state, State::Rest { .. }) && !self.gateway.has_news(id);
+            if !at_rest && line.state != State::Fresh {
                 let record = self.gateway.record(id);
                 line.record = Some(record.unwrap_or_else(|| panic!("{:?} cannot be saved", actor.kind)));
                 (line.state, line.saved) = (State::Saved, true);
@@ -184,7 +195,11 @@ impl World {
         }
         self.shared = self.gateway.share(true, self.now);
         let stands = self.stands();
-        self.replace(&stands, patient, true);
+        let legs = self.gateway.legs_underway().into_iter();
+        let mut legs: Legs = legs.filter_map(|id| Some((id, self.gateway.record(id)?))).collect();
+        // Not every socket is taken by the manager.
+        legs.retain(|_| !self.seed.once_in(5));
+        self.replace(&stands, &legs, (patient, true));
     }
 
     /// The process dies, at the end of a turn or in the middle of one.
@@ -198,7 +213,7 @@ impl World {
             self.obey();
             self.actors.retain(|actor| !actor.gone);
         }
-        self.replace(&stands, false, false);
+        self.replace(&stands, &Legs::new(), (false, false));
     }
 
     /// Everybody who can be saved as it stands.
@@ -217,7 +232,7 @@ impl World {
     }
 
     /// Another process goes on with what there is. `settled`: the disk has everything that the last one knew.
-    fn replace(&mut self, stands: &Stands, settled: bool, planned: bool) {
+    fn replace(&mut self, stands: &Stands, legs: &Legs, (settled, planned): (bool, bool)) {
         self.touched.clear();
         self.jobs.clear();
         if let Some((_, bytes)) = self.save.take() {
@@ -237,6 +252,7 @@ impl World {
         self.gateway.resume_shared(&self.shared, self.now).unwrap();
         let old_ids: Vec<ConnId> = self.actors.iter().map(|actor| actor.client.conn).collect();
         let broken = self.resume_all(before, stands);
+        self.resume_legs(legs);
         if settled {
             self.compare_with_reload(&mut old, &old_ids);
         }
@@ -288,6 +304,27 @@ impl World {
         broken
     }
 
+    /// Goes on with these legs; the runtime sees the end of all others.
+    fn resume_legs(&mut self, legs: &Legs) {
+        let kept: BTreeMap<ConnId, ConnId> = legs
+            .iter()
+            .map(|(old, record)| {
+                let new = self.gateway.resume(old.slot, &Heritage::Saved { record }, self.now);
+                (*old, new.expect("what was saved can go on"))
+            })
+            .collect();
+        self.tally.legs += kept.len();
+        self.runtime.backlog.clear();
+        self.runtime.legs.retain_mut(|leg| match kept.get(&leg.conn) {
+            Some(new) => {
+                leg.conn = *new;
+                true
+            }
+            None => false,
+        });
+        self.allow_gaps();
+    }
+
     /// One that goes on is what it was, or what today's configuration leaves of it.
     fn judge_return(&mut self, id: ConnId, state: State, stood: &[u8], before: (usize, usize)) {
         let record = self.gateway.record(id).expect("who went on can be saved");
@@ -299,6 +336,14 @@ impl World {
             // Its pings begin again where they stood when something else about it changed.
             for head in [&mut was, &mut is] {
                 head["stage"].as_object_mut().unwrap().remove("nextPing");
+                // A gap that was left for it is left again.
+                head["stage"].as_object_mut().unwrap().remove("seq");
+            }
+        }
+        // Its leg is looked for when everybody is back: what was missed is known when it is not found, numbers when it is.
+        for head in [&mut was, &mut is] {
+            if let Some(outlet) = head["stage"]["outlet"].as_object_mut() {
+                outlet.retain(|key, _| key == "calls");
             }
         }
         if self.config == before {
