@@ -172,6 +172,8 @@ EXPECTED_ERRORS = (
     "fonts.googleapis.com",
     # The page learns that the owner has no picture by asking for it.
     "/api/users/gateway-owner/avatar",
+    # So it learns that a workspace has none; a runtime says 404, or 503 as long as it has not looked.
+    "/__openclaw__/workspace-icon/",
 )
 # A link to another gateway than the page's own origin is confirmed by a click.
 CONFIRM = """(function () {
