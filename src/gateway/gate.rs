@@ -4,7 +4,7 @@ use super::pairing::{Device, Pairing};
 use super::{Conn, Gateway, Setup};
 use crate::clock::Now;
 use crate::config::gateway::AuthMode;
-use crate::config::{Resolved, Secret};
+use crate::config::{OpenClaw, Resolved, Secret};
 use crate::limits;
 use crate::policy::credential::{HeldToken, Mode, Shared};
 use crate::policy::device::same_metadata;
@@ -26,6 +26,8 @@ pub(super) struct Gate {
     pub(super) origins: Vec<Origin>,
     /// How many attempts may fail.
     pub(super) tries: Tries,
+    /// The paths at which the runtime takes webhooks, if the configuration names them.
+    pub(super) hooks: Option<String>,
 }
 
 /// What the pairing store has about a device, as a value.
@@ -53,6 +55,7 @@ impl Gate {
             // `*` and what is no origin at all allow nobody.
             origins: pages.filter_map(|page| page.parse().ok()).collect(),
             tries: tries(setup),
+            hooks: hooks(&setup.openclaw),
         }
     }
 }
@@ -97,6 +100,14 @@ fn shared(secret: &Resolved<Secret>) -> Shared {
         Resolved::Missing => Shared::Missing,
         Resolved::Unresolvable(_) => Shared::Unusable,
     }
+}
+
+/// `hooks.path` as OpenClaw reads it: with a slash in front and none at the end.
+fn hooks(openclaw: &OpenClaw) -> Option<String> {
+    let hooks =
+        openclaw.resolved.get("hooks").filter(|hooks| hooks.get("enabled").is_some_and(|on| on == true))?;
+    let path = hooks.get("path")?.as_str()?.trim().trim_matches('/');
+    (!path.is_empty()).then(|| format!("/{path}/*"))
 }
 
 /// OpenClaw's defaults hold where the file is silent (protocol.md 3.9).

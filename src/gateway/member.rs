@@ -151,8 +151,9 @@ impl Gateway {
         }
     }
 
-    /// After a reload: a member whose credential is gone is closed.
+    /// After a reload: a member whose credential is gone is closed, and so is a request that passes with one.
     pub(super) fn recheck(&mut self, id: ConnId, now: Now) {
+        self.recheck_relay(id, now);
         let Some((conn, member)) = self.conns.get(id).and_then(|conn| Some((conn, conn.member()?))) else {
             return;
         };

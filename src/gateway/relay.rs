@@ -17,6 +17,7 @@ use crate::policy::credential::Mode;
 use crate::policy::facts::PeerClass;
 use crate::policy::passage::{self, Bearer, Pass, PassageRow, Request};
 use crate::policy::penalty::Source;
+use crate::policy::secret::Digest;
 use crate::policy::surroundings::Surroundings;
 use crate::policy::target::Path;
 use crate::session::{Authorization, Head, HttpAnswer};
@@ -28,6 +29,10 @@ pub(super) struct Relaying {
     /// Its pipe.
     pub(super) pipe: ConnId,
     asked: Asked,
+    /// The class of its path.
+    row: &'static PassageRow,
+    /// The credential that it was let through with.
+    used: Option<Digest>,
 }
 
 /// What is told of a request.
@@ -73,9 +78,9 @@ impl Gateway {
                 return true;
             }
         };
-        let Some(row) = PassageRow::of(path, upgrade) else { return false };
+        let Some(row) = PassageRow::of(path, upgrade, self.gate.hooks.as_deref()) else { return false };
         match self.may_pass(id, row, (head, about), now) {
-            Some(Ok(pass)) => self.begin_relay(id, head, (Asked::of(head, path, row), pass), now),
+            Some(Ok(pass)) => self.begin_relay(id, head, (Asked::of(head, path, row), row, pass), now),
             Some(Err(refusal)) => {
                 self.turn_back(id, &Asked::of(head, path, row), (Kind::Refuse, &refusal), now);
             }
@@ -88,7 +93,7 @@ impl Gateway {
     fn may_pass(
         &mut self,
         id: ConnId,
-        row: &PassageRow,
+        row: &'static PassageRow,
         (head, about): (&Head, &Surroundings),
         now: Now,
     ) -> Option<Result<Pass, Refusal>> {
@@ -120,16 +125,45 @@ impl Gateway {
         if let Some(left) = self.penalties.locked(source, now) {
             return Bearer::Locked(left);
         }
-        let bearer =
-            Bearer::of(token, &self.gate.mode, self.gate.ceiling, self.pairing.held_by_operators(now));
+        let bearer = self.opened_by(Digest::of(token), now);
         if matches!(bearer, Bearer::Opens(_)) {
             self.penalties.succeeded(source);
         }
         bearer
     }
 
+    fn opened_by(&self, token: Digest, now: Now) -> Bearer {
+        Bearer::of(token, &self.gate.mode, self.gate.ceiling, self.pairing.held_by_operators(now))
+    }
+
+    /// After a change of the configuration or of the pairing store: a request ends that was let through with what opens
+    /// nothing any more (S23).
+    pub(super) fn recheck_relay(&mut self, id: ConnId, now: Now) {
+        let Some(conn) = self.conns.get(id) else { return };
+        let Stage::Relaying(relaying) = &conn.stage else { return };
+        let stranger = matches!(self.peer_class(conn), PeerClass::Other(_));
+        let opens = |used| matches!(self.opened_by(used, now), Bearer::Opens(scopes) if scopes.covers(relaying.row.need));
+        let barred = stranger && relaying.row.access.asks_for_credential();
+        if barred || relaying.used.is_some_and(|used| !opens(used)) {
+            self.refuse(id, &passage::gone(), now);
+        }
+    }
+
+    /// The same for all.
+    pub(super) fn recheck_relays(&mut self, now: Now) {
+        for id in self.conns.ids() {
+            self.recheck_relay(id, now);
+        }
+    }
+
     /// Opens the pipe of a request that may pass.
-    fn begin_relay(&mut self, id: ConnId, head: &Head, (asked, pass): (Asked, Pass), now: Now) {
+    fn begin_relay(
+        &mut self,
+        id: ConnId,
+        head: &Head,
+        (asked, row, pass): (Asked, &'static PassageRow, Pass),
+        now: Now,
+    ) {
         if let Some(refusal) = self.no_way() {
             return self.turn_back(id, &asked, (Kind::RelayFailed, &refusal), now);
         }
@@ -153,7 +187,8 @@ impl Gateway {
             self.conns.insert_pipe(|_| Pipe { client: id, open: false, flushing: false, ended: false });
         self.arriving = self.arriving.saturating_sub(1);
         if let Some(conn) = self.conns.get_mut(id) {
-            conn.stage = Stage::Relaying(Box::new(Relaying { pipe, asked }));
+            let used = head.bearer().filter(|_| pass == Pass::WithSecret).map(Digest::of);
+            conn.stage = Stage::Relaying(Box::new(Relaying { pipe, asked, row, used }));
             let entry = conn.entry(Kind::Relay, now);
             self.ledger.note(entry, now);
         }

@@ -104,15 +104,19 @@ pub struct Denial {
 }
 
 impl Bearer {
-    /// Looks at the token of `Authorization: Bearer`. `held` are the live tokens of all operators; nobody is given more
-    /// than `ceiling`.
-    pub fn of(token: &str, mode: &Mode, ceiling: Scopes, held: impl IntoIterator<Item = HeldToken>) -> Self {
+    /// Looks at the digest of a token of `Authorization: Bearer`. `held` are the live tokens of all operators; nobody is
+    /// given more than `ceiling`.
+    pub fn of(
+        offered: Digest,
+        mode: &Mode,
+        ceiling: Scopes,
+        held: impl IntoIterator<Item = HeldToken>,
+    ) -> Self {
         if let Mode::Token(Shared::Set(digest)) | Mode::Password(Shared::Set(digest)) = mode {
-            if digest.matches(token) {
+            if *digest == offered {
                 return Self::Opens(ceiling);
             }
         }
-        let offered = Digest::of(token);
         let found = held.into_iter().find(|held| held.role == Role::Operator && held.digest == offered);
         found.map_or(Self::Wrong, |held| Self::Opens(held.scopes & ceiling))
     }
@@ -138,9 +142,18 @@ impl Access {
 
 impl PassageRow {
     /// The row that a path belongs to; that of its WebSockets if one is asked for. `None`: nothing of the runtime's.
-    pub fn of(path: Path<'_>, upgrade: bool) -> Option<&'static Self> {
-        let row = PASSAGES.iter().find(|row| row.paths.iter().any(|pattern| path.is_named_by(pattern)));
-        row.filter(|row| !upgrade || row.upgrades)
+    /// `hooks`: the pattern of the paths at which the runtime takes webhooks, if it is not that of the table.
+    pub fn of(path: Path<'_>, upgrade: bool, hooks: Option<&str>) -> Option<&'static Self> {
+        let row = PASSAGES.iter().find(|row| row.names(path))?;
+        let hook = row.name == REST.name && hooks.is_some_and(|hooks| path.is_named_by(hooks, false));
+        Some(if hook { &HOOKS } else { row }).filter(|row| !upgrade || row.upgrades)
+    }
+
+    /// A rule that demands something holds for a path in any letter case, for a reader behind us may ignore it; one that
+    /// gives something away holds for the very path.
+    fn names(&self, path: Path<'_>) -> bool {
+        let folded = self.access.asks_for_credential();
+        self.paths.iter().any(|pattern| path.is_named_by(pattern, folded))
     }
 
     fn lets(&self, method: &str) -> bool {
@@ -220,6 +233,12 @@ fn reads(method: &str) -> bool {
     matches!(method, "GET" | "HEAD")
 }
 
+/// The end of a request that passes, and that would not pass any more.
+pub fn gone() -> Refusal {
+    by("credential-gone", "unauthorized: what this request was let through with is no longer valid")
+        .with_status(401)
+}
+
 /// A refusal by a rule of admission, which is the same over HTTP.
 fn by(rule: &'static str, reason: impl Into<Cow<'static, str>>) -> Refusal {
     Refusal::new(rule, reason, Rule::named(rule).map_or("", |rule| rule.remedy))
@@ -251,6 +270,16 @@ const fn row(
 ) -> PassageRow {
     PassageRow { name, paths, access, reads_only: false, need: Scopes::ADMIN, upgrades: false, doc }
 }
+
+const HOOKS: PassageRow =
+    row("hooks", &["/hooks/*"], Access::Own, "webhooks, with hooks.token, and wherever hooks.path puts them");
+
+const REST: PassageRow = row(
+    "rest",
+    &["/*"],
+    Access::Known,
+    "the Control UI's pages and what they fetch, and what plugins serve, webhooks of channels included",
+);
 
 /// What the runtimes 2026.3.13 and 2026.9.6 serve beside the gateway's protocol and the probes. A device token is
 /// exchanged for the runtime's secret, which opens everything, so it has to open everything itself, but for the Control
@@ -298,7 +327,7 @@ pub const PASSAGES: &[PassageRow] = &[
             "what the Control UI has to know before it connects",
         )
     },
-    row("hooks", &["/hooks/*"], Access::Own, "webhooks, with hooks.token"),
+    HOOKS,
     PassageRow {
         reads_only: true,
         ..row(
@@ -343,10 +372,5 @@ pub const PASSAGES: &[PassageRow] = &[
             "canvas, and the socket over which it learns of changes",
         )
     },
-    row(
-        "rest",
-        &["/*"],
-        Access::Known,
-        "the Control UI's pages and what they fetch, and what plugins serve, webhooks of channels included",
-    ),
+    REST,
 ];

@@ -48,9 +48,10 @@ impl<'a> Path<'a> {
         self.0
     }
 
-    /// Whether `pattern` names it: segment by segment and without regard to letter case, so that no other spelling of a
-    /// name escapes its rule. `*` stands for one segment, at the end for all that follow, even none.
-    pub fn is_named_by(self, pattern: &str) -> bool {
+    /// Whether `pattern` names it, segment by segment. `*` stands for one segment, at the end for all that follow, even
+    /// none. `folded`: without regard to letter case.
+    pub fn is_named_by(self, pattern: &str, folded: bool) -> bool {
+        let same = |one: &str, other: &str| one == other || (folded && one.eq_ignore_ascii_case(other));
         let mut segments = self.0.split('/').skip(1);
         let mut names = pattern.split('/').skip(1).peekable();
         while let Some(name) = names.next() {
@@ -58,7 +59,7 @@ impl<'a> Path<'a> {
                 return true;
             }
             match segments.next() {
-                Some(segment) if name == "*" || segment.eq_ignore_ascii_case(name) => {}
+                Some(segment) if name == "*" || same(segment, name) => {}
                 // `/x` is the folder that `/x/*` speaks of.
                 _ => return false,
             }
@@ -184,8 +185,8 @@ mod tests {
     }
 
     #[test]
-    fn patterns_go_by_segments_and_ignore_letter_case() {
-        let named = |path, pattern| Path::of(path).unwrap().is_named_by(pattern);
+    fn patterns_go_by_segments() {
+        let named = |path, pattern| Path::of(path).unwrap().is_named_by(pattern, true);
         for (path, pattern) in [
             ("/", "/"),
             ("/", "/*"),
@@ -209,6 +210,13 @@ mod tests {
         ] {
             assert!(!named(path, pattern), "{path} {pattern}");
         }
+    }
+
+    #[test]
+    fn letter_case_counts_where_it_is_asked_to() {
+        let path = Path::of("/HOOKS/wake").unwrap();
+        assert!(path.is_named_by("/hooks/*", true) && !path.is_named_by("/hooks/*", false));
+        assert!(Path::of("/hooks/Wake").unwrap().is_named_by("/hooks/*", false));
     }
 
     #[test]

@@ -13,6 +13,41 @@ fn get(gate: &Gate, headers: &str) -> String {
     http(gate.port, &format!("GET /chat HTTP/1.1\r\nHost: 127.0.0.1:{}\r\n{headers}\r\n", gate.port))
 }
 
+#[test]
+fn a_restart_answers_who_waits_and_keeps_what_is_owed() {
+    let (release, hold) = mpsc::channel::<()>();
+    let hold = Mutex::new(hold);
+    let runtime = Runtime::start(move |asked| match asked.head.split(' ').nth(1) {
+        // More than a peer who does not read is sent by the kernel's buffers.
+        Some("/whole") => {
+            let whole = "x".repeat(WHOLE);
+            asked.say(&format!("HTTP/1.1 200 OK\r\n\r\n{whole}"));
+        }
+        Some("/waiting") => hold.lock().unwrap().recv().unwrap_or_default(),
+        _ => asked.say("HTTP/1.1 200 OK\r\n\r\n"),
+    });
+    let mut gate = Gate::kept_token(&format!("{{runtime: {{port: {}}}}}", runtime.port));
+    let open = |path: &str| {
+        let mut stream = dial(gate.port);
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\n\r\n", gate.port).unwrap();
+        stream
+    };
+    let (mut waiting, mut whole) = (open("/waiting"), open("/whole"));
+    read_head(&mut whole);
+    until("both have passed", || runtime.heads().len() == 2);
+    gate.renew(Signal::SIGTERM);
+    let mut answer = String::new();
+    waiting.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+    answer.clear();
+    whole.read_to_string(&mut answer).unwrap();
+    assert_eq!(answer.len(), WHOLE);
+    assert!(get(&gate, "").starts_with("HTTP/1.1 "), "and the next process passes requests");
+    drop(release);
+}
+
+const WHOLE: usize = 200 * 1024;
+
 /// A port at which nobody listens.
 fn free_port() -> u16 {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()

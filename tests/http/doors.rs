@@ -185,6 +185,51 @@ fn s9_a_device_token_opens_over_http_what_it_opens_elsewhere() {
 }
 
 #[test]
+fn s23_a_request_ends_with_the_credential_that_let_it_through() {
+    let runtime = Runtime::start(|asked| {
+        asked.say("HTTP/1.1 200 OK\r\n\r\nbegun");
+        // Until the gate ends it.
+        asked.stream.read(&mut [0; 1]).map(drop).unwrap_or_default();
+    });
+    let gate = runtime.gate();
+    let mut peer = gate.open();
+    let connect = peer.sign(&Device::new(1), operator(4, &["operator.admin"]));
+    let token = peer.admit(connect)["auth"]["deviceToken"].as_str().expect("a token").to_owned();
+    let open = |token: &str| {
+        let mut stream = dial(gate.port);
+        let credential = bearer(token);
+        write!(stream, "GET /v1/x HTTP/1.1\r\nHost: 127.0.0.1:{}\r\n{credential}\r\n", gate.port).unwrap();
+        let mut begun = [0; 24];
+        stream.read_exact(&mut begun).unwrap();
+        stream
+    };
+    let (mut device, mut owner) = (open(&token), open(TOKEN));
+    gate.operator(&["operator.admin"])
+        .ok("device.token.revoke", &json!({"deviceId": Device::new(1).id(), "role": "operator"}));
+    assert_eq!(device.read(&mut [0; 1]).unwrap(), 0, "it ends at once");
+    gate.daemon.says(&["a connection was refused", "PATH=/v1/x", "RULE=credential-gone"]);
+    owner.set_read_timeout(Some(std::time::Duration::from_millis(100))).unwrap();
+    assert!(owner.read(&mut [0; 1]).is_err(), "nobody else's does");
+    // Another secret, read by a reload (S24).
+    gate.home.configure("{gateway: {auth: {mode: 'token', token: 'tok-made-up-0002'}}}");
+    gate.daemon.signal(nix::sys::signal::Signal::SIGHUP);
+    owner.set_read_timeout(Some(crate::live::PATIENCE)).unwrap();
+    assert_eq!(owner.read(&mut [0; 1]).unwrap(), 0);
+}
+
+#[test]
+fn webhooks_are_where_the_configuration_puts_them() {
+    let runtime = Runtime::saying(OK);
+    let gate = runtime.gate();
+    assert_eq!(ask(&gate, "POST /in/x", &bearer("hook-made-up")), 401);
+    let hooks = "hooks: {enabled: true, path: 'in/', token: 'hook-made-up'}";
+    gate.home.configure(&format!("{{gateway: {{auth: {{mode: 'token', token: '{TOKEN}'}}}}, {hooks}}}"));
+    gate.daemon.signal(nix::sys::signal::Signal::SIGHUP);
+    until("the new path is known", || ask(&gate, "POST /in/x", &bearer("hook-made-up")) == 200);
+    assert_eq!(ask(&gate, "POST /IN/x", &bearer("hook-made-up")), 401);
+}
+
+#[test]
 fn s4_s6_guesses_over_http_count_as_guesses() {
     let runtime = Runtime::saying(OK);
     let gate = runtime.gate();

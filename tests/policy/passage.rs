@@ -172,7 +172,7 @@ fn rows_have_names_and_paths_of_their_own() {
 
 #[test]
 fn paths_belong_to_their_rows_in_any_spelling_that_is_taken() {
-    let row = |path| PassageRow::of(Path::of(path).unwrap(), false).map(|row| row.name);
+    let row = |path| PassageRow::of(Path::of(path).unwrap(), false, Some("/my/hooks/*")).map(|row| row.name);
     for (path, name) in [
         ("/", "ui-files"),
         ("/assets/index.js", "ui-files"),
@@ -182,7 +182,12 @@ fn paths_belong_to_their_rows_in_any_spelling_that_is_taken() {
         ("/__openclaw__/board/x", "rest"),
         ("/j/abc", "tickets"),
         ("/hooks/wake", "hooks"),
-        ("/Hooks/agent", "hooks"),
+        ("/my/hooks/wake", "hooks"),
+        ("/my/hooks", "hooks"),
+        ("/my/hook", "rest"),
+        ("/Hooks/agent", "rest"),
+        ("/My/hooks/agent", "rest"),
+        ("/Assets/x.js", "rest"),
         ("/oauth/mcp/callback", "oauth"),
         ("/desktop/observe", "tickets"),
         ("/v1/chat/completions", "api"),
@@ -201,7 +206,10 @@ fn paths_belong_to_their_rows_in_any_spelling_that_is_taken() {
     ] {
         assert_eq!(row(path), Some(name), "{path}");
     }
-    let socket = |path| PassageRow::of(Path::of(path).unwrap(), true).map(|row| row.name);
+    // Whatever the path of webhooks is, it opens nothing that has a rule.
+    let bold = |path| PassageRow::of(Path::of(path).unwrap(), false, Some("/v1/*")).map(|row| row.name);
+    assert_eq!(bold("/v1/models"), Some("api"));
+    let socket = |path| PassageRow::of(Path::of(path).unwrap(), true, None).map(|row| row.name);
     assert_eq!(socket("/__openclaw__/ws"), Some("canvas"));
     assert_eq!(socket("/desktop/observe"), Some("tickets"));
     for path in ["/", "/ws", "/chat", "/v1/chat/completions", "/hooks/x"] {

@@ -214,6 +214,7 @@ impl Gateway {
                 self.when_durable(revision, Then::Part { conn: id, cause }, now);
             }
         }
+        self.recheck_relays(now);
     }
 
     /// The error answer to what pairing denied. A missing scope is a scope decision, so it is recorded as one.
