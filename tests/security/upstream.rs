@@ -66,6 +66,6 @@ fn s28_another_users_process_at_the_runtimes_port_hears_nothing() {
     // The owner's own process at the same place hears the upgrade.
     let (port, heard) = listen_as(0, Duration::ZERO);
     let _gate = gate(port);
-    let head = heard.recv_timeout(PATIENCE).expect("a connection");
-    assert!(head.starts_with(b"GET / HTTP/1.1\r\n"), "{}", String::from_utf8_lossy(&head));
+    let first = heard.recv_timeout(PATIENCE).expect("a connection");
+    assert!(first.starts_with(b"GET / HTTP/1.1\r\n"), "{}", String::from_utf8_lossy(&first));
 }
