@@ -168,6 +168,7 @@ impl Gateway {
                 None => self.close_leg(id, now),
             }
         }
+        let configured = self.setup.settings.runtime_port.is_some();
         for id in self.conns.ids() {
             let Some(member) = self.conns.get_mut(id).and_then(Conn::member_mut) else { continue };
             let lost = member.outlet.former_leg().is_some() && member.outlet.leg == Reach::Nowhere;
@@ -176,7 +177,7 @@ impl Gateway {
             member.owed += u32::try_from(waiting).unwrap_or(u32::MAX);
             let open = member.outlet.leg.open().is_some();
             // It may have had one of which its record did not say: then it has missed what that told.
-            member.outlet.missed |= !open;
+            member.outlet.missed |= !open && configured;
             self.upstream.runtime.count(waiting, 0, now.mono);
             if lost {
                 self.member_leg_lost(id, now);
