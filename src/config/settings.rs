@@ -44,7 +44,7 @@ pub struct Settings {
     pub decisions_flush: Duration,
     /// The port of OpenClaw's own gateway on 127.0.0.1, behind loopgated.
     pub runtime_port: Option<u16>,
-    /// The unit that is started when a call needs the runtime and it is away; ends in `.service`.
+    /// The unit that runs OpenClaw's own gateway, for remedies; ends in `.service`.
     pub runtime_unit: Option<String>,
 }
 

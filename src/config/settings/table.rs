@@ -190,7 +190,7 @@ pub const SETTINGS: &[Setting] = &[
     Setting {
         key: "runtime.unit",
         kind: Kind::Service,
-        help: "The unit that runs OpenClaw's own gateway. It is started when a call needs the runtime and it is away.",
+        help: "The unit that runs OpenClaw's own gateway. Remedies in the journal name it; loopgated(8) says what starts it.",
     },
 ];
 

@@ -273,11 +273,17 @@ impl Gateway {
             Kind::RuntimeReady => entry,
             Kind::RuntimeRefuses => entry.with(Field::Remedy, REFUSES_REMEDY),
             Kind::RuntimeBarred => entry.with(Field::Remedy, BARRED_REMEDY),
-            _ => entry.with(Field::Count, self.upstream.runtime.waiting()).with(Field::Remedy, AWAY_REMEDY),
+            _ => {
+                let unit = self.setup.settings.runtime_unit.as_deref();
+                let remedy = unit.map_or(AWAY_REMEDY.to_owned(), |unit| AWAY_REMEDY.replace(UNIT, unit));
+                entry.with(Field::Count, self.upstream.runtime.waiting()).with(Field::Remedy, remedy)
+            }
         };
         self.note(entry, now);
     }
 }
 
+/// OpenClaw's own name for its unit, as [`AWAY_REMEDY`] has it.
+const UNIT: &str = "openclaw-gateway";
 const REFUSES_REMEDY: &str =
     "compare the secrets of the runtime and of loopgated: loopgate doctor secret runtime";
