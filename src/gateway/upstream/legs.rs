@@ -211,8 +211,9 @@ impl Gateway {
     pub(super) fn leg_open(&mut self, member: ConnId, leg: ConnId, protocol: Protocol) {
         self.set_reach(member, Reach::Open(leg, protocol));
         let Some(of) = self.conns.get_mut(member).and_then(Conn::member_mut) else { return };
-        if std::mem::take(&mut of.outlet.missed) {
-            // A client that sees a number left out asks for what it may have missed.
+        if std::mem::take(&mut of.outlet.missed) && of.protocol == Protocol::V3 {
+            // A client that sees a number left out asks for what it may have missed. The page of 2026.9.6 gives its
+            // connection up instead.
             of.seq += 1;
         }
         let requests = of.subscriptions.requests();
