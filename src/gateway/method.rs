@@ -176,11 +176,6 @@ const fn file(name: &'static str, need: Need, answer: FileMethod) -> Method {
     row(name, need, Route::UpstreamElseNative(Handler::File(answer), Fallback::Read), FILES)
 }
 
-/// The gateway's own matter, from files.
-const fn own_file(name: &'static str, need: Need, answer: FileMethod) -> Method {
-    row(name, need, Route::Native(Handler::File(answer)), OWN)
-}
-
 const fn upstream(name: &'static str, need: Need) -> Method {
     row(name, need, Route::Upstream, RUNTIME)
 }
@@ -342,7 +337,7 @@ pub const METHODS: &[Method] = &[
     upstream("exec.approvals.node.set", ADMIN),
     upstream("exec.approvals.set", ADMIN),
     upstream("fs.listDir", ADMIN),
-    own_file("gateway.identity.get", READ, native::identity::identity),
+    file("gateway.identity.get", READ, native::identity::identity).kept(),
     upstream("gateway.restart.preflight", READ),
     upstream("gateway.restart.request", ADMIN),
     upstream("gateway.suspend.handoff", ADMIN),
