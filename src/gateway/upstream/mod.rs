@@ -6,7 +6,7 @@
 //! agents call them there, and clients call them here ([`crate::gateway::nodes`]), runtime or not.
 //!
 //! Rule: params and payloads pass as they are; only ids and the numbers of events are ours. A call is answered once,
-//! whatever becomes of the runtime meanwhile ([`outlet`]).
+//! whatever becomes of the runtime meanwhile (`outlet`).
 
 mod adapt;
 mod answers;
@@ -159,9 +159,7 @@ impl Gateway {
             let tail: &[&str] = if params.is_empty() { &["}"] } else { &[r#","params":"#, params, "}"] };
             leg.line.send(&[&head[..], tail].concat());
         }
-        if let Some(call) =
-            self.conns.get_mut(id).and_then(Conn::member_mut).and_then(|member| member.outlet.get_mut(number))
-        {
+        if let Some(call) = self.waiting_call(id, number) {
             call.params = kept;
         }
         self.settle_leg(leg);
@@ -181,12 +179,7 @@ impl Gateway {
         for number in
             member.outlet.numbers(|call| matches!(call.progress, Progress::Parked | Progress::Unsure))
         {
-            if let Some(call) = self
-                .conns
-                .get_mut(id)
-                .and_then(Conn::member_mut)
-                .and_then(|member| member.outlet.get_mut(number))
-            {
+            if let Some(call) = self.waiting_call(id, number) {
                 let before = call.progress;
                 call.progress = if before == Progress::Unsure { Progress::Again } else { Progress::Sent };
             }
@@ -224,7 +217,7 @@ impl Gateway {
             .is_some_and(|leg| leg.line.unsent() > limits::LEG_TX_BYTES_MAX)
     }
 
-    /// The same for clients; nothing where none is configured.
+    /// How the runtime is, for clients; nothing where none is configured.
     pub(super) fn runtime_shown(&self) -> Option<Shown<'_>> {
         let runtime = &self.upstream.runtime;
         let version = runtime.hello().map(|hello| hello.version.as_str());
@@ -232,7 +225,7 @@ impl Gateway {
         (condition != Condition::Absent).then(|| Shown { state: condition.name(), version })
     }
 
-    /// How the runtime is, for people.
+    /// The same for people.
     pub(super) fn runtime_status(&self) -> String {
         match (self.upstream.runtime.condition(), self.upstream.runtime.hello()) {
             (Condition::Absent, _) => "no runtime".to_owned(),
@@ -292,14 +285,7 @@ impl Gateway {
         let ready = self.upstream.runtime.condition() == Condition::Ready;
         let Some(member) = self.conns.get_mut(id).and_then(Conn::member_mut) else { return };
         for number in member.outlet.numbers(|call| call.due <= now.mono) {
-            let Some(call) = self
-                .conns
-                .get_mut(id)
-                .and_then(Conn::member_mut)
-                .and_then(|member| member.outlet.get_mut(number))
-            else {
-                continue;
-            };
+            let Some(call) = self.waiting_call(id, number) else { continue };
             if ready && !matches!(call.progress, Progress::Parked | Progress::Unsure) {
                 // The runtime turns: how long it takes is its own matter.
                 call.due = now.mono + limits::CALL_WAIT;
@@ -314,6 +300,11 @@ impl Gateway {
         if attempt.is_some_and(|at| at <= now.mono) {
             self.reach_out(id, now);
         }
+    }
+
+    /// A call that waits.
+    fn waiting_call(&mut self, id: ConnId, number: u64) -> Option<&mut Call> {
+        self.conns.get_mut(id).and_then(Conn::member_mut)?.outlet.get_mut(number)
     }
 
     /// Takes a call out of its outlet: it is about to be answered.
