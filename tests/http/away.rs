@@ -1,12 +1,12 @@
 //! A runtime that is away, ends in the middle, or says nothing; and a gate that stops.
 
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, Shutdown, TcpListener};
 use std::sync::{Mutex, mpsc};
 
 use nix::sys::signal::Signal;
 
-use crate::live::{Gate, dial, http, until};
+use crate::live::{Gate, PATIENCE, dial, http, until};
 use crate::runtime::{Runtime, gate, read_head};
 
 fn get(gate: &Gate, headers: &str) -> String {
@@ -16,12 +16,17 @@ fn get(gate: &Gate, headers: &str) -> String {
 #[test]
 fn a_restart_answers_who_waits_and_keeps_what_is_owed() {
     let (release, hold) = mpsc::channel::<()>();
+    let (taken, all) = mpsc::channel::<()>();
     let hold = Mutex::new(hold);
     let runtime = Runtime::start(move |asked| match asked.head.split(' ').nth(1) {
         // More than a peer who does not read is sent by the kernel's buffers.
         Some("/whole") => {
             let whole = "x".repeat(WHOLE);
             asked.say(&format!("HTTP/1.1 200 OK\r\n\r\n{whole}"));
+            // The gate ends its side when it has taken all.
+            asked.stream.shutdown(Shutdown::Write).unwrap();
+            assert_eq!(asked.stream.read(&mut [0]).unwrap(), 0);
+            taken.send(()).unwrap();
         }
         Some("/waiting") => hold.lock().unwrap().recv().unwrap_or_default(),
         _ => asked.say("HTTP/1.1 200 OK\r\n\r\n"),
@@ -35,6 +40,7 @@ fn a_restart_answers_who_waits_and_keeps_what_is_owed() {
     let (mut waiting, mut whole) = (open("/waiting"), open("/whole"));
     read_head(&mut whole);
     until("both have passed", || runtime.heads().len() == 2);
+    all.recv_timeout(PATIENCE).unwrap();
     gate.renew(Signal::SIGTERM);
     let mut answer = String::new();
     waiting.read_to_string(&mut answer).unwrap();
