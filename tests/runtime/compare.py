@@ -78,4 +78,6 @@ DIFFERENCES = (
           "the gate is present as itself, and says nothing of the machine's addresses"),
     Known("devices list|gateway call device.pair.list", r"paired\.connected",
           "the gate says of each device whether it is connected, as 2026.9.6 does, to clients of either version"),
+    Known("devices list|gateway call device.pair.list", r"paired\.(approvedVia|lastSeenReason)",
+          "2026.9.6 notes how a device was approved and why it was seen last, which the gate's journal tells"),
 )

@@ -158,7 +158,8 @@ def head(kind: str) -> dict:
 
 NAME, MODEL = "standin", "standin-model"
 USAGE = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
-# A runtime prepares its first turn for seconds: it reads its workspace, skills and tools.
-ASKED_SECS = 60
+# A runtime prepares its first turn for seconds, and compiles its modules for the first one of an installation, which
+# has taken more than a minute beside other work.
+ASKED_SECS = 180
 # How long a word waits for the test; a test that forgot is over by then.
 WORD_SECS = 120
