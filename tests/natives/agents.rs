@@ -172,3 +172,13 @@ fn keys_that_are_known_are_explained() {
         assert!(told(json!({"path": "a".repeat(1_025)})).contains("must NOT have more than 1024 characters"));
     }
 }
+
+/// Until OpenClaw has made a device of its own the gateway is the one that it is to a runtime.
+#[test]
+fn the_gateway_has_an_identity_where_openclaw_has_none() {
+    let own = World::empty().good("gateway.identity.get", json!({}));
+    let key = data_encoding::BASE64URL_NOPAD.decode(own["publicKey"].as_str().unwrap().as_bytes()).unwrap();
+    let id = data_encoding::HEXLOWER.encode(&<sha2::Sha256 as sha2::Digest>::digest(&key));
+    assert_eq!(own["deviceId"], id);
+    assert_eq!(World::empty().good("gateway.identity.get", json!({})), own, "and keeps it");
+}

@@ -6,20 +6,21 @@ use serde_json::{Value, json};
 use crate::gateway::io::FileError;
 use crate::gateway::job::Query;
 use crate::limits;
+use crate::policy::device;
 use crate::wire::error::ErrorShape;
 use crate::wire::frame;
 
-/// `gateway.identity.get`: `{deviceId, publicKey}` from `identity/device.json` in the state folder. The private key in
+/// `gateway.identity.get`: `{deviceId, publicKey}` from `identity/device.json` in the state folder, else our own. The private key in
 /// that file is not looked at.
 pub(in crate::gateway) fn identity(query: &Query<'_>) -> Result<String, ErrorShape> {
     let path = query.setup.openclaw.state_dir.join("identity").join("device.json");
-    let bytes = query.files.read(&path, limits::CONFIG_BYTES_MAX).map_err(|error| match error {
-        FileError::Missing => ErrorShape::unavailable(format!(
-            "no device identity yet: {} is made by the first run of openclaw",
-            path.display()
-        )),
-        error => ErrorShape::unavailable(format!("cannot read {}: {error}", path.display())),
-    })?;
+    let bytes = match query.files.read(&path, limits::CONFIG_BYTES_MAX) {
+        Ok(bytes) => bytes,
+        Err(FileError::Missing) => return Ok(own(query)),
+        Err(error) => {
+            return Err(ErrorShape::unavailable(format!("cannot read {}: {error}", path.display())));
+        }
+    };
     let file: Value = serde_json::from_slice(&bytes).unwrap_or_default();
     let device = file.get("deviceId").and_then(Value::as_str);
     let key = file.get("publicKeyPem").and_then(Value::as_str).and_then(raw_key);
@@ -27,6 +28,13 @@ pub(in crate::gateway) fn identity(query: &Query<'_>) -> Result<String, ErrorSha
         (Some(device), Some(key)) => Ok(frame::to_json(&json!({"deviceId": device, "publicKey": key}))),
         _ => Err(ErrorShape::unavailable(format!("{} is not a device identity", path.display()))),
     }
+}
+
+/// The device that loopgated is to a runtime: where OpenClaw has none yet, it is the gateway's only one.
+fn own(query: &Query<'_>) -> String {
+    let key = query.setup.legs.operator();
+    let public = BASE64URL_NOPAD.encode(key.verifying_key().as_bytes());
+    frame::to_json(&json!({"deviceId": device::id_of(&key).as_str(), "publicKey": public}))
 }
 
 /// The raw Ed25519 key of a PEM: the last 32 bytes of its SubjectPublicKeyInfo (protocol.md 4.1), in base64url.

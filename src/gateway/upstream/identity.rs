@@ -17,7 +17,7 @@ impl LegSeed {
     }
 
     /// The key under which operators' legs are opened.
-    pub(super) fn operator(&self) -> SigningKey {
+    pub(in crate::gateway) fn operator(&self) -> SigningKey {
         SigningKey::from_bytes(&hash(&[OPERATOR, &self.0]))
     }
 
