@@ -151,7 +151,7 @@ class Attacks:
             wait_for("all sessions have ended", lambda: not crowd.alive())
             text = crowd.told(1012)
         need(self.program() == "/usr/bin/loopgated", f"what runs is {self.program()}")
-        said = self.root.ok("journalctl --sync; journalctl --no-pager --all -o json -u loopgate.service -n 200")
+        said = self.root.ok("journalctl --sync; journalctl --no-pager --all -o json -u loopgate.service -n 5000")
         causes = {entry.get("CAUSE") for entry in map(json.loads, said.splitlines())}
         why = [cause for cause in causes if cause and "format 2" in cause]
         need(why, f"the journal does not say why: {causes}")
