@@ -76,6 +76,8 @@ DIFFERENCES = (
           "the gate says its own version, and has no build id"),
     Known("gateway call system-presence", r"\.0\.(ip|text|version|modelIdentifier)",
           "the gate is present as itself, and says nothing of the machine's addresses"),
+    Known("health", r"(agents\.\d+\.)?sessions\.(count|recent)(\..*)?",
+          "a runtime keeps its snapshot for a while, so that two askings may be of before and after a turn"),
     Known("devices list|gateway call device.pair.list", r"paired\.connected",
           "the gate says of each device whether it is connected, as 2026.9.6 does, to clients of either version"),
     Known("devices list|gateway call device.pair.list", r"paired\.(approvedVia|lastSeenReason)",
