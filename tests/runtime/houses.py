@@ -4,6 +4,7 @@ Rule: a check asks `port` and does not know who answers there, so that every che
 """
 
 import pathlib
+import threading
 
 import target
 from runtimes import Runtime, quiet_port
@@ -20,6 +21,8 @@ class House(target.Gateway):
         self.runtime = Runtime(version, options.clients.resolve() / version, self._folder / "runtime", auth)
         super().__init__(self.runtime.port if self.direct else quiet_port(), auth, seeded=False)
         self.gate = None
+        # Of two sessions whose first turns begin in the same instant, 2026.3.13 was seen to run one alone.
+        self.turns = threading.Lock()
 
     def open(self) -> str:
         """Starts the runtime, and the gate before it while the runtime is still away."""

@@ -13,7 +13,8 @@ from report import Unexpected
 
 def run(lane, houses: list) -> None:
     for house in houses:
-        lane.at(house).check("chat turn at two clients", lambda: play(lane, house))
+        with house.turns:
+            lane.at(house).check("chat turn at two clients", lambda: play(lane, house))
 
 
 def play(lane, house) -> str:
