@@ -186,7 +186,7 @@ const FILES: &str = "the runtime's state; its files tell it while it is away";
 const NODES: &str =
     "the runtime's; a node that is connected here does it where the runtime has not seen the call";
 const SWITCH: &str =
-    "switches something in the runtime; without one the gateway keeps it for its own answers";
+    "the runtime's to take; only where none is configured does the gateway keep it for its own answers";
 const NOTED: &str = "the runtime's events; noted here as well, to be asked for again after it was away";
 const RUNTIME: &str = "done by agents, channels or plugins, which live in the runtime alone";
 
@@ -379,10 +379,10 @@ pub const METHODS: &[Method] = &[
     upstream("nativeHook.invoke", ADMIN),
     live("node.canvas.capability.refresh", NODE, native::nodes::refresh_surface),
     live("node.describe", READ, native::nodes::describe),
-    shared("node.event", NODE, native::nodes::event, Fallback::Unseen),
+    shared("node.event", NODE, native::nodes::event, Fallback::Never),
     live_by_params("node.invoke", native::invoke::need, native::invoke::invoke),
-    shared("node.invoke.progress", NODE, native::nodes::progress, Fallback::Unseen),
-    shared("node.invoke.result", NODE, native::nodes::result, Fallback::Unseen),
+    shared("node.invoke.progress", NODE, native::nodes::progress, Fallback::Never),
+    shared("node.invoke.result", NODE, native::nodes::result, Fallback::Never),
     live("node.list", READ, native::nodes::list),
     live("node.pair.approve", PAIRING, native::node_pair::approve),
     live("node.pair.list", PAIRING, native::node_pair::list),
