@@ -64,24 +64,14 @@ class Hosted(node.Host):
         """A call from the runtime's side is answered by the host."""
         agent = self.agent()
         try:
-            answer = self.which(agent, at(self.listed(agent, True), "nodeId"))
+            which = {"nodeId": at(self.listed(agent, True), "nodeId"), "command": "system.which",
+                     "params": {"bins": ["sh"]}, "idempotencyKey": f"which-{self.lane.version}", "timeoutMs": 15_000}
+            answer = agent.get("node.invoke", which)
             equal(answer, "ok", True)
             need(at(answer, "payload.bins.sh").endswith("/sh"), "the node's answer has no path for sh")
             return at(answer, "payload.bins.sh")
         finally:
             agent.drop()
-
-    def which(self, agent: Caller, node_id: str) -> dict:
-        """A host that has just come may let its first call time out; no other failure is passed over."""
-        for number in range(TRIES):
-            which = {"nodeId": node_id, "command": "system.which", "params": {"bins": ["sh"]}, "timeoutMs": 15_000,
-                     "idempotencyKey": f"which-{self.lane.version}-{number}"}
-            try:
-                return agent.get("node.invoke", which)
-            except Unexpected as reason:
-                if "TIMEOUT" not in str(reason) or number + 1 == TRIES:
-                    raise
-        raise Unexpected("no try was made")
 
     def approved(self) -> str:
         """What an agent asks at the runtime is shown to a client of the gate, whose answer reaches the agent."""
@@ -106,6 +96,3 @@ class Hosted(node.Host):
     def agent(self) -> Caller:
         """A client of the runtime's own version, at the runtime itself."""
         return Caller(self.house.runtime.port, self.house.secret, self.house.version)
-
-
-TRIES = 3
