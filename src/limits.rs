@@ -131,6 +131,9 @@ pub const READ_TURN_BYTES_MAX: usize = 64 * 1024;
 pub const RUNTIME_RETRY: Duration = Duration::from_millis(500);
 /// The same for one that does not let us in, or that must not have our secret: that takes a person to mend.
 pub const RUNTIME_REFUSED_RETRY: Duration = Duration::from_secs(5);
+/// How long the first client may have to wait for what the first try says, so that it is not answered as if there were no
+/// runtime. A try takes some 10 ms, or nothing where nobody listens.
+pub const RUNTIME_FIRST: Duration = Duration::from_millis(500);
 /// How long the runtime may say nothing while calls wait before it is asked for a sign of life.
 pub const RUNTIME_SILENCE: Duration = Duration::from_millis(500);
 /// How long it may owe that sign. With [`RUNTIME_SILENCE`] well within the 3 s that OpenClaw's probes allow for an answer.

@@ -1,5 +1,5 @@
-//! What has to be known before the first connection is let in: the health snapshot, and the devices that were paired
-//! with OpenClaw before loopgate came.
+//! What has to be known before the first connection is let in: the health snapshot, the devices that were paired with
+//! OpenClaw before loopgate came, and whether the runtime is there.
 
 use std::sync::Arc;
 
@@ -25,7 +25,7 @@ impl Gateway {
 
     /// Whether that has come.
     pub(super) fn started(&self) -> bool {
-        self.health.is_known() && !self.importing
+        self.health.is_known() && !self.importing && self.upstream.runtime.is_known()
     }
 
     /// OpenClaw's own pairings were read. A file that cannot be understood is left alone and tried again at the next

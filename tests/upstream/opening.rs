@@ -38,6 +38,24 @@ fn nothing_is_sent_before_the_owner_is_known() {
     assert_eq!(world.closed, [conn]);
 }
 
+/// Nobody is answered as if there were no runtime while a moment tells whether there is.
+#[test]
+fn the_first_client_comes_in_when_the_runtime_was_tried() {
+    let (none, some) = (settings(None), settings(Some(PORT)));
+    assert!(World::new(&openclaw(), &none).gateway.accepting(), "there should be none");
+    assert!(!World::new(&openclaw(), &some).gateway.accepting());
+    let starting = json!({"code": "UNAVAILABLE", "message": "starting", "retryable": true});
+    for manner in [Manner::Serves, Manner::Away, Manner::Refuses(starting)] {
+        assert!(Bench::in_manner(manner.clone()).world.gateway.accepting(), "{manner:?}");
+    }
+    for manner in [Manner::Mute, Manner::Frozen] {
+        let mut bench = Bench::in_manner(manner.clone());
+        assert!(!bench.world.gateway.accepting(), "{manner:?}");
+        bench.sleep(limits::RUNTIME_FIRST);
+        assert!(bench.world.gateway.accepting(), "{manner:?} for too long");
+    }
+}
+
 #[test]
 fn another_users_process_hears_nothing_and_is_told_of() {
     for owner in [OWNER + 1, 65534] {

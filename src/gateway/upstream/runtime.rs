@@ -27,6 +27,8 @@ pub(in crate::gateway) struct Runtime {
     asked: Option<Instant>,
     /// When the sentinel is tried again.
     retry: Option<Instant>,
+    /// Until when nobody comes in, because what the first try says would be known in a moment.
+    unknown: Option<Instant>,
     /// How many calls wait for it, sent or not.
     waiting: usize,
 }
@@ -89,6 +91,7 @@ impl Runtime {
             heard: now,
             asked: None,
             retry: configured.then_some(now),
+            unknown: configured.then(|| now + limits::RUNTIME_FIRST),
             waiting: 0,
         }
     }
@@ -103,6 +106,11 @@ impl Runtime {
             State::Ready => Condition::Ready,
             State::Stalled => Condition::Stalled,
         }
+    }
+
+    /// Whether the first try has said how it is, or took too long to.
+    pub(in crate::gateway) fn is_known(&self) -> bool {
+        self.unknown.is_none()
     }
 
     /// Why it does not let us in.
@@ -141,6 +149,7 @@ impl Runtime {
     pub(in crate::gateway) fn ready(&mut self, sentinel: ConnId, hello: Hello, now: Instant) {
         self.sentinel = Some(sentinel);
         self.retry = None;
+        self.unknown = None;
         self.hello = Some(hello);
         self.hear(now);
         self.state = State::Ready;
@@ -200,7 +209,7 @@ impl Runtime {
     pub(in crate::gateway) fn deadline(&self) -> Option<Instant> {
         match self.state {
             State::Absent | State::Stalled => None,
-            State::Away | State::Starting | State::Refusing(_) => self.retry,
+            State::Away | State::Starting | State::Refusing(_) => self.retry.into_iter().chain(self.unknown).min(),
             State::Ready if self.waiting == 0 && self.asked.is_none() => None,
             State::Ready => Some(match self.asked {
                 Some(asked) => asked + limits::RUNTIME_STALL,
@@ -215,6 +224,10 @@ impl Runtime {
             return None;
         }
         match self.state {
+            State::Away if self.retry.is_none_or(|at| at > now) => {
+                self.unknown = None;
+                None
+            }
             State::Ready if self.asked.is_none() => {
                 self.asked = Some(now);
                 self.sentinel.map(Due::Ask)
@@ -235,6 +248,7 @@ impl Runtime {
         self.sentinel = None;
         self.asked = None;
         self.retry = Some(now + pause);
+        self.unknown = None;
         self.state = state;
     }
 }
@@ -279,6 +293,30 @@ mod tests {
             (runtime.condition(), runtime.deadline(), runtime.expire(now)),
             (Condition::Absent, None, None)
         );
+    }
+
+    #[test]
+    fn what_the_first_try_says_is_waited_for_and_not_for_long() {
+        let now = Instant::now();
+        assert!(Runtime::new(false, now).is_known() && ready(now).is_known());
+        let tried = |now| {
+            let mut runtime = Runtime::new(true, now);
+            assert_eq!(runtime.expire(now), Some(Due::Try));
+            runtime.trying(SENTINEL);
+            assert!(!runtime.is_known());
+            runtime
+        };
+        let mut runtime = tried(now);
+        runtime.gone(now);
+        assert!(runtime.is_known(), "nobody is there");
+        let mut runtime = tried(now);
+        let end = runtime.deadline().unwrap();
+        assert_eq!((end, runtime.expire(end)), (now + limits::RUNTIME_FIRST, None));
+        assert_eq!((runtime.is_known(), runtime.condition()), (true, Condition::Away));
+        assert_eq!(runtime.deadline(), None, "the try goes on");
+        runtime.configure(false, end);
+        runtime.configure(true, end);
+        assert!(runtime.is_known(), "clients are in, and wait for nothing any more");
     }
 
     #[test]
