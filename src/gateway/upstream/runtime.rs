@@ -209,7 +209,9 @@ impl Runtime {
     pub(in crate::gateway) fn deadline(&self) -> Option<Instant> {
         match self.state {
             State::Absent | State::Stalled => None,
-            State::Away | State::Starting | State::Refusing(_) => self.retry.into_iter().chain(self.unknown).min(),
+            State::Away | State::Starting | State::Refusing(_) => {
+                self.retry.into_iter().chain(self.unknown).min()
+            }
             State::Ready if self.waiting == 0 && self.asked.is_none() => None,
             State::Ready => Some(match self.asked {
                 Some(asked) => asked + limits::RUNTIME_STALL,
