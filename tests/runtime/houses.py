@@ -21,7 +21,8 @@ class House(target.Gateway):
         self.runtime = Runtime(version, options.clients.resolve() / version, self._folder / "runtime", auth)
         super().__init__(self.runtime.port if self.direct else quiet_port(), auth, seeded=False)
         self.gate = None
-        # Of two sessions whose first turns begin in the same instant, 2026.3.13 was seen to run one alone.
+        # The first turn of 2026.3.13 makes its workspace. Two that do so in the same instant rename the same temporary
+        # file, and one of them ends with ENOENT; without the gate too.
         self.turns = threading.Lock()
 
     def open(self) -> str:
