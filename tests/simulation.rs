@@ -48,10 +48,20 @@ const STEPS: u64 = 600;
 const ACTORS_MAX: usize = 12;
 const SECRETS: [&str; 2] = [TOKEN, "tok-made-up-0002"];
 const CEILINGS: [&str; 3] = [
-    "{runtime: {port: 18790}}",
-    "{runtime: {port: 18790}, ceiling: {operator: ['operator.read', 'operator.write']}}",
-    "{runtime: {port: 18790}, ceiling: {operator: ['operator.read', 'operator.approvals']}}",
+    "{}",
+    "{operator: ['operator.read', 'operator.write']}",
+    "{operator: ['operator.read', 'operator.approvals']}",
 ];
+/// Where the runtime is said to be.
+const PORTS: [Option<u16>; 3] = [Some(18790), Some(18791), None];
+
+/// What the files say, by numbers of the above.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+struct Config {
+    secret: usize,
+    ceiling: usize,
+    port: usize,
+}
 
 struct World {
     seed: Seed,
@@ -61,7 +71,7 @@ struct World {
     epoch: Epoch,
     disk: Disk,
     /// Which secret and which ceiling are in force.
-    config: (usize, usize),
+    config: Config,
     actors: Vec<Actor>,
     runtime: Runtime,
     /// How many times the runtime has called a node.
@@ -113,12 +123,12 @@ impl World {
     fn new(seed: u64) -> Self {
         let now = Now { mono: Instant::now(), unix_ms: 1_795_000_000_000 };
         let mut world = Self {
-            gateway: Gateway::new(configured((0, 0)), Box::new(Seed(seed)), None, now).unwrap(),
+            gateway: Gateway::new(Config::default().setup(), Box::new(Seed(seed)), None, now).unwrap(),
             seed: Seed(seed ^ 0x5eed),
             now,
             epoch: Epoch::new(now.mono),
             disk: Disk::default(),
-            config: (0, 0),
+            config: Config::default(),
             actors: Vec::new(),
             runtime: Runtime::new(3 + (seed % 2) as u32, OWNER),
             called: 0,
@@ -314,16 +324,23 @@ impl World {
     }
 
     fn reload(&mut self) {
+        let before = self.config;
         self.reconfigure();
-        self.gateway.handle(Input::Reload(Box::new(configured(self.config))), self.now);
+        self.gateway.handle(Input::Reload(Box::new(self.config.setup())), self.now);
+        self.obey();
+        let stay = self.config.port == before.port || self.gateway.legs_underway().is_empty();
+        assert!(stay, "a leg leads where no runtime is now");
     }
 
     fn reconfigure(&mut self) {
         if self.seed.once_in(4) {
-            self.config.0 = 1 - self.config.0;
+            self.config.secret = 1 - self.config.secret;
         }
         if self.seed.once_in(3) {
-            self.config.1 = self.seed.below(CEILINGS.len());
+            self.config.ceiling = self.seed.below(CEILINGS.len());
+        }
+        if self.seed.once_in(3) {
+            self.config.port = self.seed.below(PORTS.len());
         }
     }
 
@@ -332,7 +349,10 @@ impl World {
         while let Some(output) = self.gateway.poll_output() {
             match output {
                 Output::HalfClose(_) | Output::Journal(_) => {}
-                Output::Dial { conn, port } => self.runtime.dialled(conn, port),
+                Output::Dial { conn, port } => {
+                    assert_eq!(Some(port), PORTS[self.config.port]);
+                    self.runtime.dialled(conn, port);
+                }
                 // The shell tries to write at once.
                 Output::Flush(conn) => drop(self.touched.insert(conn)),
                 Output::Close(conn) => {
@@ -416,7 +436,11 @@ impl World {
     }
 }
 
-fn configured((secret, ceiling): (usize, usize)) -> loopgate::gateway::Setup {
-    let openclaw = format!("{{gateway: {{auth: {{mode: 'token', token: '{}'}}}}}}", SECRETS[secret]);
-    setup(&openclaw, CEILINGS[ceiling])
+impl Config {
+    fn setup(self) -> loopgate::gateway::Setup {
+        let Self { secret, ceiling, port } = self;
+        let openclaw = format!("{{gateway: {{auth: {{mode: 'token', token: '{}'}}}}}}", SECRETS[secret]);
+        let runtime = PORTS[port].map_or_else(String::new, |port| format!("runtime: {{port: {port}}}, "));
+        setup(&openclaw, &format!("{{{runtime}ceiling: {}}}", CEILINGS[ceiling]))
+    }
 }

@@ -49,9 +49,9 @@ impl World {
         self.allow_gaps();
     }
 
-    /// The gateway has closed a connection, which may have been a leg.
+    /// The gateway has closed a connection, which may have been a leg, let in or not.
     pub fn leg_closed(&mut self, conn: ConnId) {
-        if self.runtime.legs.iter().any(|leg| leg.conn == conn) {
+        if !self.book.contains_key(&conn) {
             self.allow_gaps();
         }
         self.runtime.closed(conn);

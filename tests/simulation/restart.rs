@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::common::Seed;
 use crate::common::restart::{head, tail};
-use crate::{World, configured};
+use crate::{Config, World};
 
 /// The line of a connection in the book.
 #[derive(Clone)]
@@ -246,13 +246,13 @@ impl World {
         self.reconfigure();
         let entropy = Box::new(Seed(self.seed.next()));
         let store = self.store.as_deref();
-        let next = Gateway::new(configured(self.config), entropy, store, self.now).unwrap();
+        let next = Gateway::new(self.config.setup(), entropy, store, self.now).unwrap();
         let mut old = std::mem::replace(&mut self.gateway, next);
         self.gateway.count_from(self.epoch);
         self.gateway.resume_shared(&self.shared, self.now).unwrap();
         let old_ids: Vec<ConnId> = self.actors.iter().map(|actor| actor.client.conn).collect();
-        let broken = self.resume_all(before, stands);
-        self.resume_legs(legs);
+        let broken = self.resume_all((before, planned), stands);
+        self.resume_legs(legs, before);
         if settled {
             self.compare_with_reload(&mut old, &old_ids);
         }
@@ -266,7 +266,7 @@ impl World {
     }
 
     /// Goes on with everybody in the order of their slots; the ids of those that are told that it broke off.
-    fn resume_all(&mut self, before: (usize, usize), stands: &Stands) -> Vec<ConnId> {
+    fn resume_all(&mut self, before: (Config, bool), stands: &Stands) -> Vec<ConnId> {
         let mut order: Vec<usize> = (0..self.actors.len()).collect();
         order.sort_by_key(|index| self.actors[*index].client.conn.slot);
         let (mut book, mut broken) = (std::mem::take(&mut self.book), Vec::new());
@@ -305,7 +305,7 @@ impl World {
     }
 
     /// Goes on with these legs; the runtime sees the end of all others.
-    fn resume_legs(&mut self, legs: &Legs) {
+    fn resume_legs(&mut self, legs: &Legs, before: Config) {
         let kept: BTreeMap<ConnId, ConnId> = legs
             .iter()
             .map(|(old, record)| {
@@ -313,7 +313,9 @@ impl World {
                 (*old, new.expect("what was saved can go on"))
             })
             .collect();
-        self.tally.legs += kept.len();
+        let underway = if self.config.port == before.port { kept.len() } else { 0 };
+        assert_eq!(self.gateway.legs_underway().len(), underway, "a leg goes on where its runtime is");
+        self.tally.legs += underway;
         self.runtime.backlog.clear();
         self.runtime.legs.retain_mut(|leg| match kept.get(&leg.conn) {
             Some(new) => {
@@ -326,7 +328,7 @@ impl World {
     }
 
     /// One that goes on is what it was, or what today's configuration leaves of it.
-    fn judge_return(&mut self, id: ConnId, state: State, stood: &[u8], before: (usize, usize)) {
+    fn judge_return(&mut self, id: ConnId, state: State, stood: &[u8], (before, planned): (Config, bool)) {
         let record = self.gateway.record(id).expect("who went on can be saved");
         let (mut was, mut is) = (head(stood), head(&record));
         if state == State::Saved {
@@ -336,7 +338,11 @@ impl World {
             // Its pings begin again where they stood when something else about it changed.
             for head in [&mut was, &mut is] {
                 head["stage"].as_object_mut().unwrap().remove("nextPing");
-                // A gap that was left for it is left again.
+            }
+        }
+        if state != State::Saved || !planned {
+            // A gap that was left for it since is left again.
+            for head in [&mut was, &mut is] {
                 head["stage"].as_object_mut().unwrap().remove("seq");
             }
         }
@@ -354,7 +360,7 @@ impl World {
             return;
         }
         let stays = is["stage"]["name"] == "member";
-        assert_eq!(stays, self.config.0 == before.0, "who has the secret stays: {is}");
+        assert_eq!(stays, self.config.secret == before.secret, "who has the secret stays: {is}");
         if stays {
             let (had, has) = (scopes(&was), scopes(&is));
             assert!(has.iter().all(|scope| had.contains(scope)), "{had:?} has become {has:?}");
@@ -367,7 +373,7 @@ impl World {
 
     /// A restart under another configuration leaves of everybody what a reload leaves.
     fn compare_with_reload(&self, old: &mut Gateway, ids: &[ConnId]) {
-        old.handle(Input::Reload(Box::new(configured(self.config))), self.now);
+        old.handle(Input::Reload(Box::new(self.config.setup())), self.now);
         for (actor, id) in self.actors.iter().zip(ids) {
             let reloaded = old.record(*id).map(|record| head(&record));
             let resumed = self.gateway.record(actor.client.conn).map(|record| head(&record));

@@ -1,8 +1,8 @@
 //! Legs to the runtime over a planned restart, and the calls that wait on them: the runtime does not notice, and what it
 //! answers meanwhile lies in the socket.
 //!
-//! Rule: a leg goes on with the member that it is for, or not at all; a member whose leg is gone is treated as if that had
-//! ended now. The names in here are a stored format.
+//! Rule: a leg goes on with the member that it is for and to the runtime that is configured now, or not at all; a member
+//! whose leg is gone is treated as if that had ended now. The names in here are a stored format.
 
 use serde::{Deserialize, Serialize};
 
@@ -21,6 +21,8 @@ use crate::wire::Protocol;
 #[serde(rename_all = "camelCase")]
 pub(super) struct LegRecord {
     leg: SavedPurpose,
+    /// `runtime.port` as it was.
+    port: u16,
     protocol: Protocol,
     line: SavedLine,
     pub(super) held: [usize; 3],
@@ -116,13 +118,14 @@ pub(super) fn of(leg: &Leg, gateway: &Gateway) -> Option<(LegRecord, Held)> {
             SavedPurpose::Member { slot: member.slot, last }
         }
     };
+    let port = gateway.setup.settings.runtime_port?;
     let (line, held) = leg.line.save()?;
     let lengths = [held.rx.len(), held.tx.len(), held.fragments.len()];
-    Some((LegRecord { leg: purpose, protocol, line, held: lengths }, held))
+    Some((LegRecord { leg: purpose, port, protocol, line, held: lengths }, held))
 }
 
 impl Gateway {
-    /// Goes on with a leg in the slot that it had.
+    /// Goes on with a leg in the slot that it had; with one to another port only for a close.
     pub(super) fn resume_leg(
         &mut self,
         slot: u32,
@@ -145,7 +148,9 @@ impl Gateway {
         };
         let id = self.conns.restore_leg(slot, |_| leg).ok_or_else(|| format!("slot {slot} is taken"))?;
         self.upstream.take_over_leg();
-        if let SavedPurpose::Sentinel { hello } = record.leg {
+        if self.setup.settings.runtime_port != Some(record.port) {
+            self.close_leg(id, now);
+        } else if let SavedPurpose::Sentinel { hello } = record.leg {
             self.upstream.runtime.ready(id, hello, now.mono);
             self.features = self.make_features();
         }

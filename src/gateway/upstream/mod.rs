@@ -62,9 +62,7 @@ impl Upstream {
             opening: 0,
         }
     }
-}
 
-impl Upstream {
     /// A leg of a former process is ours.
     pub(super) fn take_over_leg(&mut self) {
         self.legs += 1;
