@@ -157,7 +157,11 @@ class Fates:
     def run(self, restarts: int) -> None:
         again = ((f"restart {number + 1}", self.restart) for number in range(restarts))
         for name, fate in (("SIGKILL", self.kill), (f"SIGSTOP for {FREEZE_SECS} s", self.freeze), *again):
-            self.lane.check(f"runtime {name}", lambda fate=fate: f"{fate()}, {self.recovered()}")
+            self.lane.check(f"runtime {name}", lambda fate=fate: self.live_through(fate))
+
+    def live_through(self, fate) -> str:
+        noticed = Noticed(self.house)
+        return f"{fate()}, {noticed.soon()}, {self.recovered()}"
 
     def kill(self) -> str:
         flights = [Flight(self.house, version) for version in self.lane.options.version]
@@ -179,20 +183,65 @@ class Fates:
         return self.house.runtime.restart()
 
     def recovered(self) -> str:
-        """The gate has noticed that the runtime is there again: a forwarded call goes through."""
+        """A forwarded call goes through again."""
         began = time.monotonic()
         caller = Caller(self.house.port, self.house.secret, self.lane.version)
         try:
             while True:
-                answer = caller.ask(*FORWARDED[0], deadline=NOTICE_SECS).wait()
+                answer = caller.ask(*FORWARDED[0], deadline=BACKLOG_SECS).wait()
                 took = time.monotonic() - began
                 if answer.ok:
-                    return f"noticed after {took:.1f} s"
-                if took > NOTICE_SECS:
-                    raise Unexpected(f"not noticed within {NOTICE_SECS} s: {json.dumps(answer.error)}\n{self.house.log()}")
+                    return f"a call goes through after {took:.1f} s"
+                if took > BACKLOG_SECS:
+                    raise Unexpected(f"no call goes through within {BACKLOG_SECS} s: {json.dumps(answer.error)}\n{self.house.log()}")
                 time.sleep(0.05)
         finally:
             caller.drop()
+
+
+class Noticed:
+    """Whether the gate notices that the runtime is there again, once something has happened to it."""
+
+    def __init__(self, house):
+        self.house, self.before = house, self.notices()
+        self.secs = {}
+
+    def notices(self) -> int:
+        return self.house.gate.log().count(READY) if self.house.gate else 0
+
+    def soon(self) -> str:
+        """The gate does so as soon as a client that tries at the runtime itself, which may turn long after it says that
+        it is ready."""
+        began = time.monotonic()
+
+        def measure(name: str, action) -> None:
+            action(began + LET_IN_SECS)
+            self.secs[name] = time.monotonic() - began
+        threads = [threading.Thread(target=measure, args=pair) for pair in (("direct", self.let_in), ("gate", self.said))]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        need(len(self.secs) == 2, f"within {LET_IN_SECS} s only {self.secs}\n{self.house.log()}")
+        late = self.secs["gate"] - self.secs["direct"]
+        told = ", ".join(f"{name} {secs:.2f} s" for name, secs in self.secs.items())
+        need(late < NOTICE_SECS, f"noticed {late:.2f} s after a client of the runtime: {told}\n{self.house.log()}")
+        return f"noticed: {told}"
+
+    def let_in(self, limit: float) -> None:
+        """Until the runtime lets a client in."""
+        while time.monotonic() < limit:
+            try:
+                return Caller(self.house.runtime.port, self.house.secret, self.house.version).drop()
+            except (Unexpected, OSError):
+                time.sleep(0.05)
+        raise Unexpected(f"the runtime lets nobody in within {LET_IN_SECS} s")
+
+    def said(self, limit: float) -> None:
+        """Until the gate has told of a runtime that answers."""
+        while self.house.gate and self.notices() == self.before:
+            need(time.monotonic() < limit, f"not noticed within {LET_IN_SECS} s")
+            time.sleep(0.02)
 
 
 def with_log(question, house) -> str:
@@ -253,8 +302,14 @@ PAUSE_SECS = 0.2
 WRONG_MAX = 20
 TICK_SECS = 30
 FREEZE_SECS = 20
-# Within a second, said the runtime is idle; after a freeze it has a backlog, and each client wants a leg.
-NOTICE_SECS = 20
+# After a freeze the runtime has a backlog, and each client wants a leg.
+BACKLOG_SECS = 20
+# How long it may let nobody in after it has said that it is ready.
+LET_IN_SECS = 60
+# A second, and another for a machine that has much else to do.
+NOTICE_SECS = 2
+# What the gate's journal says of a runtime that is there.
+READY = "the OpenClaw runtime answers"
 # What a runtime that is stopping answers by itself, which is passed on as it is.
 STOPPING = "Gateway request entry is closed|unavailable during gateway restart"
 # A longer wait than any runtime's start is no true one.
