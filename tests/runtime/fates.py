@@ -203,8 +203,8 @@ class Noticed:
     """Whether the gate notices that the runtime is there again, once something has happened to it."""
 
     def __init__(self, house):
-        self.house, self.before = house, self.notices()
-        self.secs = {}
+        self.house, self.secs = house, {}
+        self.before = self.notices()
 
     def notices(self) -> int:
         return self.house.gate.log().count(READY) if self.house.gate else 0
