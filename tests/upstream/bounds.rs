@@ -92,10 +92,19 @@ fn there_are_so_many_legs_and_no_more() {
     let mut clients: Vec<_> = (0..limits::LEGS_MAX).map(|_| bench.client(4, &["operator.read"])).collect();
     assert_eq!(bench.runtime.legs.len(), limits::LEGS_MAX);
     let (mut last, name) = clients.pop().unwrap();
+    bench.ask(&mut last, "read", "status", "{}");
+    assert_eq!(
+        last.answer("read")["payload"]["loopgate"]["answeredBy"],
+        "loopgate",
+        "nobody waits for what is known here"
+    );
     bench.ask(&mut last, "1", "tts.status", "{}");
     bench.sleep(limits::CALL_WAIT);
     last.receive(&mut bench.world);
-    assert_eq!(last.answer("1")["error"]["code"], "UNAVAILABLE");
+    let error = last.answer("1")["error"].clone();
+    assert_eq!((&error["code"], &error["retryable"]), (&json!("UNAVAILABLE"), &json!(true)));
+    let message = error["message"].as_str().unwrap();
+    assert!(message.ends_with("has not let this client in yet; it was not executed"), "{message}");
     let (first, _) = clients.swap_remove(0);
     bench.world.handle(Input::Lost { conn: first.conn });
     bench.sleep(Duration::from_secs(2));

@@ -70,7 +70,7 @@ impl Gateway {
                 self.note_runtime(kind, cause, now);
             }
             for id in self.conns.ids() {
-                self.rescue(id, |call| call.progress == Progress::Parked && call.may_be_read_here(), now);
+                self.rescue_unseen(id, now);
                 self.give_up_unsure(id, now);
             }
         }

@@ -39,9 +39,11 @@ impl Gateway {
         if ready && self.upstream.opening >= limits::LEGS_OPENING_MAX {
             member.outlet.attempt = Some(now.mono + limits::LEG_TURN);
         } else if ready && member.outlet.leg == Reach::Nowhere && !self.stopping {
-            match self.open_leg(Purpose::Member(id), port, now) {
-                Some(leg) => self.set_reach(id, Reach::Underway(leg)),
-                None => self.try_again(id, now),
+            if let Some(leg) = self.open_leg(Purpose::Member(id), port, now) {
+                self.set_reach(id, Reach::Underway(leg));
+            } else {
+                self.try_again(id, now);
+                self.rescue_unseen(id, now);
             }
         }
         self.settle(id);

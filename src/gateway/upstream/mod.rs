@@ -262,6 +262,11 @@ impl Gateway {
         }
     }
 
+    /// Answers the calls of a member that no runtime has seen and that need none.
+    fn rescue_unseen(&mut self, id: ConnId, now: Now) {
+        self.rescue(id, |call| call.progress == Progress::Parked && call.may_be_read_here(), now);
+    }
+
     /// Answers the calls of a member for which `which` holds without the runtime.
     fn rescue(&mut self, id: ConnId, which: impl Fn(&Call) -> bool, now: Now) {
         let numbers = self
@@ -314,14 +319,20 @@ impl Gateway {
 
     /// The error for a call that the runtime has not answered in time.
     fn overdue_error(&self, call: &Call, now: Now) -> ErrorShape {
-        let state = self.upstream.runtime.condition().name();
+        let state = match self.upstream.runtime.condition() {
+            // Its legs are all taken, or it takes its time.
+            Condition::Ready if call.progress == Progress::Parked => {
+                "has not let this client in yet".to_owned()
+            }
+            condition => format!("is {}", condition.name()),
+        };
         let retry = crate::clock::millis(self.upstream.runtime.retry_after(now.mono));
         let done = if call.progress == Progress::Parked {
             "it was not executed"
         } else {
             "it may have been executed, look before you repeat it"
         };
-        let message = format!("{}: the OpenClaw runtime is {state}; {done}", call.wire_name());
+        let message = format!("{}: the OpenClaw runtime {state}; {done}", call.wire_name());
         ErrorShape::busy(message, retry)
     }
 
