@@ -251,7 +251,7 @@ impl World {
         self.gateway.count_from(self.epoch);
         self.gateway.resume_shared(&self.shared, self.now).unwrap();
         let old_ids: Vec<ConnId> = self.actors.iter().map(|actor| actor.client.conn).collect();
-        let broken = self.resume_all((before, planned), stands);
+        let broken = self.resume_all(before, stands);
         self.resume_legs(legs, before);
         if settled {
             self.compare_with_reload(&mut old, &old_ids);
@@ -266,7 +266,7 @@ impl World {
     }
 
     /// Goes on with everybody in the order of their slots; the ids of those that are told that it broke off.
-    fn resume_all(&mut self, before: (Config, bool), stands: &Stands) -> Vec<ConnId> {
+    fn resume_all(&mut self, before: Config, stands: &Stands) -> Vec<ConnId> {
         let mut order: Vec<usize> = (0..self.actors.len()).collect();
         order.sort_by_key(|index| self.actors[*index].client.conn.slot);
         let (mut book, mut broken) = (std::mem::take(&mut self.book), Vec::new());
@@ -296,6 +296,10 @@ impl World {
                 Heritage::Rest { .. } | Heritage::Saved { .. } => {
                     let stands = stands.get(&old).expect("who goes on could be saved");
                     self.judge_return(id, line.state, stands, before);
+                    if line.state == State::Saved {
+                        // What it was in the middle of is dealt with now, and nobody may do that again.
+                        self.touched.insert(id);
+                    }
                 }
             }
             self.book.insert(id, line);
@@ -328,7 +332,7 @@ impl World {
     }
 
     /// One that goes on is what it was, or what today's configuration leaves of it.
-    fn judge_return(&mut self, id: ConnId, state: State, stood: &[u8], (before, planned): (Config, bool)) {
+    fn judge_return(&mut self, id: ConnId, state: State, stood: &[u8], before: Config) {
         let record = self.gateway.record(id).expect("who went on can be saved");
         let (mut was, mut is) = (head(stood), head(&record));
         if state == State::Saved {
@@ -338,11 +342,7 @@ impl World {
             // Its pings begin again where they stood when something else about it changed.
             for head in [&mut was, &mut is] {
                 head["stage"].as_object_mut().unwrap().remove("nextPing");
-            }
-        }
-        if state != State::Saved || !planned {
-            // A gap that was left for it since is left again.
-            for head in [&mut was, &mut is] {
+                // A gap that was left for it is left again.
                 head["stage"].as_object_mut().unwrap().remove("seq");
             }
         }
