@@ -87,8 +87,13 @@ fn what_is_the_gates_own_is_not_heard_twice() {
     bench.say(&name, &event("health", r#"{"of":"runtime"}"#, Some(5)));
     bench.sleep(Duration::from_secs(300));
     client.receive(&mut bench.world);
-    let health: Vec<Value> = client.events("health").iter().map(|event| event["payload"].clone()).collect();
-    assert_eq!(health, [json!({"of": "runtime"})]);
+    let health = client.events("health");
+    assert_eq!((health.len(), &health[0]["payload"]), (1, &json!({"of": "runtime"})));
+    let versions = &health[0]["stateVersion"];
+    assert!(
+        ["presence", "health"].iter().all(|of| versions[of].as_u64().is_some_and(|own| own != 9)),
+        "{versions}"
+    );
     assert_eq!(client.events("tick").len(), 10);
 }
 
