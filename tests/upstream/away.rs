@@ -220,10 +220,7 @@ fn a_kept_answer_is_the_newest_good_one() {
     bench.sleep(Duration::from_secs(1));
     bench.ask(&mut client, "bad", "config.schema", "{}");
     let asked = bench.asked(&name);
-    bench.say(
-        &name,
-        &format!(r#"{{"type":"res","id":"{}","ok":false,"error":{{"code":"X","message":"x"}}}}"#, asked.id),
-    );
+    bench.fail(&name, &asked, r#"{"code":"X","message":"x"},"payload":{"n":9}"#);
     // What was not kept before is not known afterwards.
     bench.call(&mut client, &name, "wizard.start", r#"{"n":3}"#);
     bench.die(false);

@@ -123,6 +123,11 @@ impl Bench {
         client.receive(&mut self.world);
     }
 
+    /// The runtime answers with an error.
+    pub fn fail(&mut self, name: &str, asked: &Asked, error: &str) {
+        self.say(name, &format!(r#"{{"type":"res","id":"{}","ok":false,"error":{error}}}"#, asked.id));
+    }
+
     /// The whole way: a call, its answer by the runtime, and what the client hears.
     pub fn call(&mut self, client: &mut Client, name: &str, method: &str, payload: &str) -> Value {
         self.ask(client, "call", method, "{}");

@@ -1,10 +1,11 @@
 //! Calls that go to the runtime: what is ours is changed, and nothing else.
 
+use loopgate::limits;
 use serde_json::{Value, json};
 
 use crate::bench::{ALL, Bench, answered};
 use crate::common::OWNER;
-use crate::runtime::Runtime;
+use crate::runtime::{Manner, Runtime};
 
 /// Spelled as no writer of JSON would: whoever parses it and writes it again is found out.
 const ODD: &str = r#"{ "b":1.50,"a" : [1e2,"\u0041\/",{}],"b":12345678901234567890123,"π":"\ud83d\ude00"  }"#;
@@ -44,7 +45,7 @@ fn a_call_without_params_goes_without() {
     // As it waits for a leg, too.
     bench.break_leg(&name);
     client.send(&mut bench.world, r#"{"type":"req","id":"2","method":"wizard.start"}"#);
-    bench.sleep(loopgate::limits::RUNTIME_RETRY);
+    bench.sleep(limits::RUNTIME_RETRY);
     assert!(!bench.asked(&name).text.contains("params"));
 }
 
@@ -139,7 +140,7 @@ fn the_runtimes_error_stays_the_runtimes_error() {
         client.texts = Some(Vec::new());
         bench.ask(&mut client, "1", "wizard.start", "{}");
         let asked = bench.asked(&name);
-        bench.say(&name, &format!(r#"{{"type":"res","id":"{}","ok":false,"error":{error}}}"#, asked.id));
+        bench.fail(&name, &asked, error);
         client.receive(&mut bench.world);
         let answer = client.answer("1");
         assert_eq!((&answer["ok"], &answer["error"]["message"]), (&json!(false), &json!("no")));
@@ -202,14 +203,11 @@ fn a_name_that_no_table_has_goes_to_the_runtime_of_an_admin() {
 fn a_method_that_the_runtime_does_not_know_is_answered_here_if_it_can_be() {
     let mut bench = Bench::with(Runtime::new(3, OWNER));
     let (mut client, name) = bench.client(4, ALL);
-    let unknown = |id: &str, method: &str| {
-        format!(
-            r#"{{"type":"res","id":"{id}","ok":false,"error":{{"code":"INVALID_REQUEST","message":"unknown method: {method}"}}}}"#
-        )
-    };
+    let unknown =
+        |method: &str| format!(r#"{{"code":"INVALID_REQUEST","message":"unknown method: {method}"}}"#);
     bench.ask(&mut client, "1", "tasks.list", "{}");
     let asked = bench.asked(&name);
-    bench.say(&name, &unknown(&asked.id, "tasks.list"));
+    bench.fail(&name, &asked, &unknown("tasks.list"));
     client.receive(&mut bench.world);
     let answer = client.answer("1");
     assert_eq!(
@@ -219,11 +217,85 @@ fn a_method_that_the_runtime_does_not_know_is_answered_here_if_it_can_be() {
     for method in ["wizard.start", "set-heartbeats"] {
         bench.ask(&mut client, "2", method, "{}");
         let asked = bench.asked(&name);
-        bench.say(&name, &unknown(&asked.id, method));
+        bench.fail(&name, &asked, &unknown(method));
         client.receive(&mut bench.world);
         let answer = client.answer("2");
         assert_eq!(answer["error"]["message"], format!("unknown method: {method}"), "it stays the runtime's");
     }
+}
+
+/// An older runtime tells those without admin that they lack it, where it does not know the method.
+#[test]
+fn who_lacks_nothing_is_not_told_so() {
+    let mut bench = Bench::with(Runtime::new(3, OWNER));
+    let (mut client, name) = bench.client(4, &["operator.read"]);
+    for (method, want) in [
+        ("hooks.status", "unknown method: hooks.status"),
+        // One that it knows, and of which it says what is so.
+        ("tts.providers", "missing scope: operator.admin"),
+    ] {
+        bench.ask(&mut client, "1", method, "{}");
+        let asked = bench.asked(&name);
+        bench.fail(&name, &asked, r#"{"code":"INVALID_REQUEST","message":"missing scope: operator.admin"}"#);
+        client.receive(&mut bench.world);
+        assert_eq!(client.answer("1")["error"]["message"], want);
+    }
+}
+
+/// What the table of differences says is done to the calls themselves.
+#[test]
+fn calls_and_answers_are_put_into_the_other_protocol() {
+    let mut bench = Bench::with(Runtime::new(3, OWNER));
+    let ((mut newer, name), (mut equal, second)) = (bench.client(4, ALL), bench.client(3, ALL));
+    for (client, name, params, revision) in [
+        (&mut newer, &name, r#""params":{"limit":7}}"#, json!("2 jobs")),
+        (&mut equal, &second, r#""params":{"limit":7,"compact":true}}"#, Value::Null),
+    ] {
+        bench.ask(client, "1", "cron.list", r#"{"limit":7,"compact":true}"#);
+        let asked = bench.asked(name);
+        assert!(asked.text.ends_with(params), "{}", asked.text);
+        bench.answer(name, client, &asked, r#"{"jobs":[],"total":2}"#);
+        let payload = client.answer("1")["payload"].clone();
+        assert_eq!((&payload["total"], &payload["snapshotRevision"]), (&json!(2), &revision));
+    }
+}
+
+/// 2026.9.6 says so to whoever calls while it ends, and has done nothing.
+#[test]
+fn a_call_that_a_runtime_refuses_as_it_ends_waits_for_the_next() {
+    let refusal = |reason: &str| {
+        json!({"code": "UNAVAILABLE", "message": "restarting", "retryable": true, "details": {"reason": reason}})
+            .to_string()
+    };
+    let mut bench = Bench::new();
+    let (mut client, name) = bench.client(4, ALL);
+    for (id, method) in [("read", "status"), ("call", "wizard.start"), ("other", "wizard.start")] {
+        bench.ask(&mut client, id, method, r#"{"n":1.50}"#);
+        let asked = bench.asked(&name);
+        let reason = if id == "other" { "something-else" } else { "gateway-restarting" };
+        bench.fail(&name, &asked, &refusal(reason));
+        client.receive(&mut bench.world);
+    }
+    assert_eq!(client.answer("read")["payload"]["loopgate"]["answeredBy"], "loopgate");
+    assert_eq!(client.answer("other")["error"]["message"], "restarting", "it stays the runtime's");
+    bench.asked_nothing(&name);
+    assert!(!answered(&client, "call"));
+    bench.die(false);
+    bench.runtime.manner = Manner::Serves;
+    bench.sleep(limits::RUNTIME_RETRY);
+    client.receive(&mut bench.world);
+    assert!(!answered(&client, "call"), "no runtime has begun it");
+    let asked = bench.asked(&name);
+    assert!(asked.text.ends_with(r#""params":{"n":1.50}}"#), "{}", asked.text);
+    bench.answer(&name, &mut client, &asked, "{}");
+    assert_eq!(client.answer("call")["ok"], true);
+    // What is too large to be kept is not kept: whose it is hears the runtime's own word.
+    let large = format!("\"{}\"", "x".repeat(limits::CALL_KEPT_BYTES_MAX));
+    bench.ask(&mut client, "large", "wizard.start", &large);
+    let asked = bench.asked(&name);
+    bench.fail(&name, &asked, &refusal("gateway-restarting"));
+    client.receive(&mut bench.world);
+    assert_eq!(client.answer("large")["error"]["message"], "restarting");
 }
 
 #[test]
