@@ -32,5 +32,7 @@ mod ends;
 mod events;
 #[path = "upstream/opening.rs"]
 mod opening;
+#[path = "upstream/restart.rs"]
+mod restart;
 #[path = "common/runtime.rs"]
 mod runtime;

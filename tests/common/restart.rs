@@ -20,6 +20,8 @@ pub struct Restart {
     pub lost: Vec<ConnId>,
     /// Who was in the middle of something when the process died.
     pub broken: Vec<ConnId>,
+    /// Whether the legs to the runtime come back.
+    pub legs: bool,
 }
 
 impl Restart {
@@ -36,6 +38,7 @@ impl Restart {
             store: None,
             lost: Vec::new(),
             broken: Vec::new(),
+            legs: true,
         }
     }
 
@@ -51,12 +54,17 @@ impl Restart {
         Self { broken: vec![client.conn], ..self }
     }
 
+    pub fn without_legs(self) -> Self {
+        Self { legs: false, ..self }
+    }
+
     pub fn with_store(self, store: Vec<u8>) -> Self {
         Self { store: Some(store), ..self }
     }
 
-    /// The world with all its connections but those of `lost`; `clients` are told their new ids.
-    pub fn run(self, world: &mut World, clients: &mut [&mut Client]) {
+    /// The world with all its connections but those of `lost`; `clients` are told their new ids. Gives the legs that came
+    /// back by what they were called.
+    pub fn run(self, world: &mut World, clients: &mut [&mut Client]) -> BTreeMap<ConnId, ConnId> {
         // Those that broke off are known as they were when they were at rest.
         let records: BTreeMap<ConnId, Vec<u8>> = clients
             .iter()
@@ -74,6 +82,9 @@ impl Restart {
             let record = broken.clone().or_else(|| world.gateway.record(client.conn));
             left.push((index, client.conn.slot, record.expect("a record"), broken.is_some()));
         }
+        let legs: Vec<ConnId> = if self.legs { world.gateway.legs_underway() } else { Vec::new() };
+        let legs: Vec<(ConnId, Vec<u8>)> =
+            legs.into_iter().map(|id| (id, world.gateway.record(id).expect("a record"))).collect();
         world.now = world.now.later(self.away);
         let store = self.store.or(world.store.clone());
         let mut next =
@@ -85,12 +96,18 @@ impl Restart {
             let heritage = if broken { Heritage::Broken { record } } else { Heritage::Saved { record } };
             clients[index].conn = next.resume(slot, &heritage, world.now).expect("a connection");
         }
+        let resume = |(old, record): (ConnId, Vec<u8>)| {
+            let new = next.resume(old.slot, &Heritage::Saved { record: &record }, world.now);
+            (old, new.expect("a leg"))
+        };
+        let legs = legs.into_iter().map(resume).collect();
         next.resumed(world.now);
         next.check().expect("no contradiction");
         world.gateway = next;
         world.store = store;
         world.stuck.clear();
         world.settle();
+        legs
     }
 }
 

@@ -6,6 +6,7 @@ use loopgate::gateway::io::Input;
 use serde_json::{Value, json};
 
 use crate::common::client::cli;
+use crate::common::restart::Restart;
 use crate::common::{Client, OWNER, TOKEN, World};
 use crate::runtime::{Asked, Manner, Runtime};
 
@@ -148,6 +149,16 @@ impl Bench {
         let conn = self.runtime.leg(name).conn;
         self.world.gateway.handle(Input::Lost { conn }, self.world.now);
         self.turn();
+    }
+
+    /// Another process goes on. The runtime sees the end of the legs that do not come back.
+    pub fn restart(&mut self, restart: Restart, clients: &mut [&mut Client]) {
+        let legs = restart.run(&mut self.world, clients);
+        self.runtime.legs.retain_mut(|leg| legs.get(&leg.conn).map(|new| leg.conn = *new).is_some());
+        self.turn();
+        for client in clients {
+            client.receive(&mut self.world);
+        }
     }
 
     pub fn reload(&mut self, port: Option<u16>) {

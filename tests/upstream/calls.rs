@@ -158,6 +158,24 @@ fn the_runtimes_error_stays_the_runtimes_error() {
     }
 }
 
+/// A code that clients of protocol 3 do not take, where it came with particulars of its own.
+#[test]
+fn an_older_client_hears_of_what_is_forbidden_in_its_own_words() {
+    let error = r#"{"code":"FORBIDDEN","message":"not yours","details":{"code":"NEW"}}"#;
+    for (own, runtime, code, details) in
+        [(3, 4, "INVALID_REQUEST", Value::Null), (4, 4, "FORBIDDEN", json!({"code": "NEW"}))]
+    {
+        let mut bench = Bench::with(Runtime::new(runtime, OWNER));
+        let (mut client, name) = bench.client(own, ALL);
+        bench.ask(&mut client, "1", "wizard.start", "{}");
+        let asked = bench.asked(&name);
+        bench.fail(&name, &asked, error);
+        client.receive(&mut bench.world);
+        let heard = client.answer("1")["error"].clone();
+        assert_eq!((&heard["code"], &heard["details"]), (&json!(code), &details));
+    }
+}
+
 #[test]
 fn what_is_denied_here_is_not_asked_there() {
     let mut bench = Bench::new();
