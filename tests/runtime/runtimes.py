@@ -134,10 +134,11 @@ class Runtime:
 
 
 def quiet_port() -> int:
-    """A port that stays ours while nobody listens on it: the kernel gives none of these to those who connect. The ones
-    above it are free too, for a runtime's browser control listens beside it."""
+    """A port that stays ours while nobody listens on it: the kernel gives none of these to those who connect, and we none
+    twice. The ones above it are free too, for a runtime's browser control listens beside it."""
     for port in random.sample(range(20_000, 32_000, 20), 50):
-        if all(map(is_free, range(port, port + 12))):
+        if port not in GIVEN and all(map(is_free, range(port, port + 12))):
+            GIVEN.add(port)
             return port
     raise Unexpected("no free ports between 20000 and 32000")
 
@@ -151,6 +152,7 @@ def is_free(port: int) -> bool:
         return False
 
 
+GIVEN = set()
 # The first boot of 2026.9.6 took 27 s alone on two cores; beside another one it takes longer.
 READY_SECS = 120
 AGAIN_MAX = 3
